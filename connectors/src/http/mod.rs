@@ -1,0 +1,6 @@
+//! The `http` connector.
+
+use crate::registry::Connector;
+
+/// The connector, for the registry.
+pub const CONNECTOR: Connector = Connector { name: "http", source: None, sink: None };

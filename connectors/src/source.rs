@@ -1,0 +1,148 @@
+//! The contract of a source.
+//!
+//! A [`Source`] is settings that were checked; nothing is connected. Opening it gives [`Reader`]s, each owned by one
+//! task, which polls it, runs the whole chain of nodes on what it got, and polls again.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use arrow_schema::{FieldRef, SchemaRef};
+
+use crate::{
+    batch::{Batch, Payloads},
+    clock::Clock,
+    error::Error,
+    position::{Partition, Position, Positions},
+    status::Status,
+};
+
+/// Who remembers how far a source was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// The server read from (a Kafka consumer group): [`Reader::commit`] stores the positions.
+    Server,
+    /// The pipeline's manifest: positions come back in [`ReadContext::positions`].
+    Manifest,
+    /// Nobody: a restart begins anew, and whoever sends must send again what was not acknowledged (HTTP).
+    Nobody,
+}
+
+/// How much one poll gathers: it ends by rows, bytes or time, whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Rows at most.
+    pub rows: usize,
+    /// Payload bytes at most; a single larger record is a batch of its own.
+    pub bytes: usize,
+    /// How long to wait for the first record. What is queued goes at once: nobody waits to fill a batch.
+    pub wait: Duration,
+}
+
+/// What a source is opened with.
+#[derive(Clone)]
+pub struct ReadContext {
+    /// The source's name in the pipeline file.
+    pub source: Arc<str>,
+    /// The pipeline's name.
+    pub pipeline: Arc<str>,
+    /// Readers at most. A source gives fewer where it has fewer partitions; at least one.
+    pub parallelism: usize,
+    /// Where to go on, by partition. Empty on a first start, and for [`Keeper::Server`].
+    pub positions: Positions,
+    /// The columns the plan reads, of those that the source decodes itself (see [`Source::schema`]).
+    pub schema: SchemaRef,
+    /// Limits of a batch.
+    pub limits: BatchLimits,
+    /// Bytes the source may hold ahead of the tasks, all readers together.
+    pub prefetch_bytes: usize,
+    /// A folder for locks and the like; beside the checkpoint store.
+    pub state_dir: PathBuf,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where the source says whether its server answers.
+    pub status: Status,
+}
+
+/// What a poll gave.
+#[derive(Debug)]
+pub enum Polled {
+    /// Records to be decoded by the source's format.
+    Payloads(Payloads),
+    /// Rows that need no decoding.
+    Batch(Batch),
+    /// Nothing came in time.
+    Idle,
+    /// There will never be more.
+    End,
+}
+
+/// A configured source: checked settings, not connected.
+pub trait Source: Send + Sync {
+    /// Who remembers the positions.
+    fn keeper(&self) -> Keeper;
+
+    /// The schema of the rows if the source makes Arrow batches itself, or knows the payloads' schema from the data
+    /// (Parquet); `None` when rows are decoded by the node's `format` and `schema`.
+    fn schema(&self) -> Result<Option<SchemaRef>, Error> {
+        Ok(None)
+    }
+
+    /// Columns beside the payload's that the user asked for, in the order in which [`Payloads::metadata`] holds them.
+    fn metadata(&self) -> Vec<FieldRef> {
+        Vec::new()
+    }
+
+    /// Whether the source ends by itself.
+    fn is_finite(&self) -> bool {
+        false
+    }
+
+    /// Reaches the server, for `validate --connect`: one line about what was found.
+    fn probe(&self, timeout: Duration) -> Result<String, Error>;
+
+    /// Opens the source. Waits for a server that is down, saying so through [`ReadContext::status`], until the
+    /// connector's `connect_timeout` ends it with [`Error::unavailable`]; waiting may also happen in the first polls.
+    fn open(&self, context: ReadContext) -> Result<Vec<Box<dyn Reader>>, Error>;
+
+    /// The positions that the server holds, for [`Keeper::Server`] (the `positions` command).
+    fn committed(&self, _timeout: Duration) -> Result<Positions, Error> {
+        Ok(Positions::new())
+    }
+
+    /// Moves positions that the server holds, for [`Keeper::Server`]. Refused while the pipeline runs.
+    fn move_committed(&self, _positions: &Positions, _timeout: Duration) -> Result<(), Error> {
+        Err(Error::config("this source keeps no positions"))
+    }
+
+    /// The position of the record after the one at `position`, to skip one that cannot be handled.
+    fn after(&self, _partition: &Partition, position: Position) -> Result<Position, Error> {
+        let Position::Offset(offset) = position;
+        Ok(Position::Offset(offset + 1))
+    }
+}
+
+/// Reads some partitions of a source, for one task. Order within a partition is the partition's.
+pub trait Reader: Send {
+    /// The next records, of one partition. Returns within `wait` when there are none. An error ends the reader:
+    /// passing trouble is retried inside (and told through the status), not returned.
+    fn poll(&mut self, wait: Duration) -> Result<Polled, Error>;
+
+    /// Where reading goes on after all that was polled so far: what a barrier put here stands for. Partitions that
+    /// have not moved since they were opened may be left out.
+    fn positions(&self) -> Positions;
+
+    /// All records before these positions are durable at every sink. Called in order, not for every barrier.
+    fn commit(&mut self, positions: &Positions) -> Result<(), Error>;
+
+    /// Whether somebody waits for what was polled to be durable: the task then sends a barrier at once.
+    fn wants_barrier(&self) -> bool {
+        false
+    }
+
+    /// Records between what was polled and the partition's end, where that is known.
+    fn lag(&self) -> Vec<(Partition, u64)> {
+        Vec::new()
+    }
+
+    /// Ends reading. After the last commit; must not block for long.
+    fn close(&mut self) {}
+}
