@@ -20,16 +20,11 @@ impl Cache {
         let root = match env::var_os("RIVERHOOK_CACHE") {
             Some(root) => PathBuf::from(root),
             None => env::home_dir()
-                .context(
-                    "cannot tell your home folder: set RIVERHOOK_CACHE to a folder for downloads",
-                )?
+                .context("cannot tell your home folder: set RIVERHOOK_CACHE to a folder for downloads")?
                 .join(".cache/riverhook"),
         };
         fs::create_dir_all(&root).with_context(|| {
-            format!(
-                "cannot make the cache folder {}: set RIVERHOOK_CACHE to one that can be written",
-                root.display()
-            )
+            format!("cannot make the cache folder {}: set RIVERHOOK_CACHE to one that can be written", root.display())
         })?;
         Ok(Self { root })
     }
@@ -38,11 +33,7 @@ impl Cache {
     ///
     /// `fill` works in a folder of its own, which gets its name only when all of it succeeded: an interrupted fill
     /// leaves no half entry, and of two processes that fill at once the second uses what the first made.
-    pub(crate) fn entry(
-        &self,
-        name: &str,
-        fill: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<PathBuf> {
+    pub(crate) fn entry(&self, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let entry = self.root.join(name);
         if entry.is_dir() {
             return Ok(entry);
@@ -77,9 +68,7 @@ mod tests {
     #[test]
     fn an_entry_is_filled_once() {
         let (_folder, cache) = cache();
-        let entry = cache
-            .entry("jars", |dir| Ok(fs::write(dir.join("a.jar"), "a")?))
-            .unwrap();
+        let entry = cache.entry("jars", |dir| Ok(fs::write(dir.join("a.jar"), "a")?)).unwrap();
         assert_eq!(fs::read_to_string(entry.join("a.jar")).unwrap(), "a");
         let again = cache.entry("jars", |_| panic!("filled twice")).unwrap();
         assert_eq!(again, entry);

@@ -20,32 +20,14 @@ pub(crate) fn run(cache: &Cache, interrupt: &Interrupt) -> Result<()> {
     steps.step("compose", || compose(interrupt))?;
     steps.step("policy", || policy::check(cache, interrupt))?;
     steps.step("clippy", || {
-        cargo(
-            &[
-                "clippy",
-                "--release",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
-            interrupt,
-        )
+        cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"], interrupt)
     })?;
     steps.step("rustdoc", || {
         let mut command = testing::cargo();
-        command.env("RUSTDOCFLAGS", "-D warnings").args([
-            "doc",
-            "--release",
-            "--workspace",
-            "--no-deps",
-        ]);
+        command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--release", "--workspace", "--no-deps"]);
         process::run(&mut command, interrupt)
     })?;
-    steps.step("test", || {
-        testing::run(&testing::Selection::default(), false, cache, interrupt)
-    })?;
+    steps.step("test", || testing::run(&testing::Selection::default(), false, cache, interrupt))?;
     steps.finish()
 }
 
@@ -57,8 +39,5 @@ fn cargo(arguments: &[&str], interrupt: &Interrupt) -> Result<()> {
 fn compose(interrupt: &Interrupt) -> Result<()> {
     programs::require(&[programs::DOCKER_COMPOSE], interrupt)?;
     let mut command = Command::new("docker-compose");
-    process::run(
-        command.args(["-f", "docker-compose.yml", "config", "-q"]),
-        interrupt,
-    )
+    process::run(command.args(["-f", "docker-compose.yml", "config", "-q"]), interrupt)
 }

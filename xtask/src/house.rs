@@ -14,24 +14,14 @@ const EMPTY_NAMES: [&str; 5] = ["utils", "common", "types", "helpers", "prelude"
 /// Checks every Rust file that git knows.
 pub(crate) fn check() -> Result<()> {
     let files = Command::new("git")
-        .args([
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "*.rs",
-        ])
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"])
         .output()
         .context("cannot start git")?;
     let mut faults = Vec::new();
     for path in String::from_utf8_lossy(&files.stdout).lines() {
         // A file that was deleted but not yet committed is still listed.
         if let Ok(text) = fs::read_to_string(path) {
-            faults.extend(
-                faults_of(path, &text)
-                    .into_iter()
-                    .map(|fault| format!("{path}: {fault}")),
-            );
+            faults.extend(faults_of(path, &text).into_iter().map(|fault| format!("{path}: {fault}")));
         }
     }
     if !faults.is_empty() {
@@ -44,25 +34,14 @@ fn faults_of(path: &str, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let lines = text.lines().count();
     if lines > MAX_LINES {
-        faults.push(format!(
-            "{lines} lines, more than {MAX_LINES}: split it by idea"
-        ));
+        faults.push(format!("{lines} lines, more than {MAX_LINES}: split it by idea"));
     }
     if !text.starts_with("//!") {
-        faults.push(
-            "does not open with `//!`: say what it does and what it must not know".to_owned(),
-        );
+        faults.push("does not open with `//!`: say what it does and what it must not know".to_owned());
     }
-    let stem = path
-        .trim_end_matches("/mod.rs")
-        .trim_end_matches(".rs")
-        .rsplit('/')
-        .next()
-        .unwrap_or(path);
+    let stem = path.trim_end_matches("/mod.rs").trim_end_matches(".rs").rsplit('/').next().unwrap_or(path);
     if EMPTY_NAMES.contains(&stem) {
-        faults.push(format!(
-            "`{stem}` says nothing: name the module after what it is"
-        ));
+        faults.push(format!("`{stem}` says nothing: name the module after what it is"));
     }
     faults
 }
@@ -76,10 +55,7 @@ mod tests {
         assert!(faults_of("engine/src/plan.rs", "//! The plan.\n").is_empty());
         assert_eq!(faults_of("engine/src/plan.rs", "use std::fs;\n").len(), 1);
         assert_eq!(faults_of("engine/src/utils.rs", "//! Things.\n").len(), 1);
-        assert_eq!(
-            faults_of("engine/src/common/mod.rs", "//! Things.\n").len(),
-            1
-        );
+        assert_eq!(faults_of("engine/src/common/mod.rs", "//! Things.\n").len(), 1);
         let long = "//! Long.\n".repeat(MAX_LINES + 1);
         assert_eq!(faults_of("engine/src/plan.rs", &long).len(), 1);
     }

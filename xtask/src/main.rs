@@ -13,10 +13,11 @@ mod programs;
 mod steps;
 mod testing;
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use crate::cache::Cache;
@@ -83,13 +84,24 @@ fn run(cli: Cli) -> Result<()> {
     let interrupt = Interrupt::install()?;
     match cli.command {
         Task::Test(args) => {
-            let wanted = testing::Selection {
-                names: args.only,
-                packages: args.package,
-            };
+            let wanted = testing::Selection { names: args.only, packages: args.package };
+            enter_workspace()?;
             testing::run(&wanted, args.keep, &cache, &interrupt)
         }
         Task::ServeKafka(args) => kafka::serve(args.port, args.dir.as_deref(), &cache, &interrupt),
-        Task::Ci => ci::run(&cache, &interrupt),
+        Task::Ci => {
+            enter_workspace()?;
+            ci::run(&cache, &interrupt)
+        }
     }
+}
+
+/// Makes the workspace's root the current folder, from wherever `cargo xtask` was called.
+fn enter_workspace() -> Result<()> {
+    // Cargo sets the variable for the programs it runs; without it, this folder is the best guess.
+    if let Some(package) = env::var_os("CARGO_MANIFEST_DIR") {
+        let root = Path::new(&package).join("..");
+        env::set_current_dir(&root).with_context(|| format!("cannot enter {}", root.display()))?;
+    }
+    Ok(())
 }

@@ -56,16 +56,9 @@ impl Group {
     /// Starts `command` without standard input (a group in the background may not read the terminal).
     pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let child = command
-            .process_group(0)
-            .stdin(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
-        Ok(Self {
-            child,
-            name,
-            ended: false,
-        })
+        let child =
+            command.process_group(0).stdin(Stdio::null()).spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { child, name, ended: false })
     }
 
     /// The process id of the child, which is its group's id too.
@@ -75,10 +68,7 @@ impl Group {
 
     /// The child's status if it has ended.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        let status = self
-            .child
-            .try_wait()
-            .with_context(|| format!("cannot wait for {}", self.name))?;
+        let status = self.child.try_wait().with_context(|| format!("cannot wait for {}", self.name))?;
         self.ended |= status.is_some();
         Ok(status)
     }
@@ -129,10 +119,7 @@ pub(crate) fn run(command: &mut Command, interrupt: &Interrupt) -> Result<()> {
 /// Runs `command` quietly; its output becomes part of the error if it fails.
 pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {name}"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {name}"))?;
     if !output.status.success() {
         bail!(
             "`{}` failed: {}\n{}{}",
@@ -148,10 +135,7 @@ pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
 /// The command as one would type it.
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -163,22 +147,14 @@ mod tests {
     }
 
     fn alive(pid: &str) -> bool {
-        Command::new("kill")
-            .args(["-0", pid])
-            .stderr(Stdio::null())
-            .status()
-            .unwrap()
-            .success()
+        Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status().unwrap().success()
     }
 
     #[test]
     fn a_dropped_group_leaves_no_grandchild() {
         let folder = tempfile::tempdir().unwrap();
         let note = folder.path().join("pid");
-        let script = format!(
-            "sleep 100 & echo $! > {0}.new; mv {0}.new {0}; wait",
-            note.display()
-        );
+        let script = format!("sleep 100 & echo $! > {0}.new; mv {0}.new {0}; wait", note.display());
         let group = Group::spawn(Command::new("sh").arg("-c").arg(script)).unwrap();
         while !note.exists() {
             thread::sleep(POLL);
@@ -188,10 +164,7 @@ mod tests {
         drop(group);
         let deadline = Instant::now() + GRACE;
         while alive(grandchild.trim()) {
-            assert!(
-                Instant::now() < deadline,
-                "process {grandchild} outlived its group"
-            );
+            assert!(Instant::now() < deadline, "process {grandchild} outlived its group");
             thread::sleep(POLL);
         }
     }

@@ -17,51 +17,23 @@ pub(crate) struct Program {
     pub(crate) package: &'static str,
 }
 
-pub(crate) const JAVA: Program = Program {
-    name: "java",
-    package: "openjdk-17-jre-headless",
-};
-pub(crate) const MAVEN: Program = Program {
-    name: "mvn",
-    package: "maven",
-};
-pub(crate) const OPENSSL: Program = Program {
-    name: "openssl",
-    package: "openssl",
-};
-pub(crate) const DOCKER_COMPOSE: Program = Program {
-    name: "docker-compose",
-    package: "docker-compose",
-};
+pub(crate) const JAVA: Program = Program { name: "java", package: "openjdk-17-jre-headless" };
+pub(crate) const MAVEN: Program = Program { name: "mvn", package: "maven" };
+pub(crate) const OPENSSL: Program = Program { name: "openssl", package: "openssl" };
+pub(crate) const DOCKER_COMPOSE: Program = Program { name: "docker-compose", package: "docker-compose" };
 
 /// Makes sure that every one of `programs` can be called, or fails naming all that cannot and what to do.
 pub(crate) fn require(programs: &[Program], interrupt: &Interrupt) -> Result<()> {
-    let missing: Vec<_> = programs
-        .iter()
-        .filter(|program| find(program.name).is_none())
-        .collect();
+    let missing: Vec<_> = programs.iter().filter(|program| find(program.name).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing
-        .iter()
-        .map(|program| program.name)
-        .collect::<Vec<_>>()
-        .join(", ");
-    let packages = missing
-        .iter()
-        .map(|program| program.package)
-        .collect::<Vec<_>>();
+    let names = missing.iter().map(|program| program.name).collect::<Vec<_>>().join(", ");
+    let packages = missing.iter().map(|program| program.package).collect::<Vec<_>>();
     if !(rustix::process::geteuid().is_root() && find("apt-get").is_some()) {
-        bail!(
-            "missing: {names}. On Debian and Ubuntu: sudo apt-get install {}",
-            packages.join(" ")
-        );
+        bail!("missing: {names}. On Debian and Ubuntu: sudo apt-get install {}", packages.join(" "));
     }
-    eprintln!(
-        "xtask: {names} missing; as root on Debian: apt-get install {}",
-        packages.join(" ")
-    );
+    eprintln!("xtask: {names} missing; as root on Debian: apt-get install {}", packages.join(" "));
     let apt = |arguments: &[&str]| {
         process::run(
             Command::new("apt-get")
@@ -79,9 +51,7 @@ pub(crate) fn require(programs: &[Program], interrupt: &Interrupt) -> Result<()>
 /// The path of the program `name`, searched as a shell would.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| is_executable(file))
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_executable(file))
 }
 
 fn is_executable(file: &Path) -> bool {

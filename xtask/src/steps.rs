@@ -23,27 +23,16 @@ struct Done {
 impl<'a> Steps<'a> {
     /// No steps yet.
     pub(crate) fn new(interrupt: &'a Interrupt) -> Self {
-        Self {
-            interrupt,
-            done: Vec::new(),
-        }
+        Self { interrupt, done: Vec::new() }
     }
 
     /// Runs one step; only an interrupt is an error here.
-    pub(crate) fn step(
-        &mut self,
-        name: &'static str,
-        work: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
         println!("==> {name}");
         let begun = Instant::now();
         let error = work().err().map(|error| format!("{error:#}"));
         self.interrupt.check()?;
-        let done = Done {
-            name,
-            took: begun.elapsed(),
-            error,
-        };
+        let done = Done { name, took: begun.elapsed(), error };
         println!("<== {}", done.line());
         self.done.push(done);
         Ok(())
@@ -56,12 +45,7 @@ impl<'a> Steps<'a> {
         for step in &self.done {
             println!("  {}", step.line());
         }
-        let failed: Vec<_> = self
-            .done
-            .iter()
-            .filter(|step| step.error.is_some())
-            .map(|step| step.name)
-            .collect();
+        let failed: Vec<_> = self.done.iter().filter(|step| step.error.is_some()).map(|step| step.name).collect();
         if !failed.is_empty() {
             bail!("failed: {}", failed.join(", "));
         }
@@ -72,11 +56,7 @@ impl<'a> Steps<'a> {
 impl Done {
     fn line(&self) -> String {
         let outcome = if self.error.is_some() { "FAILED" } else { "ok" };
-        let line = format!(
-            "{:<8} {outcome:<6} {:>7.1} s",
-            self.name,
-            self.took.as_secs_f64()
-        );
+        let line = format!("{:<8} {outcome:<6} {:>7.1} s", self.name, self.took.as_secs_f64());
         match &self.error {
             Some(error) => format!("{line}  {error}"),
             None => line,

@@ -56,20 +56,12 @@ impl Selection {
 }
 
 /// Builds the tests, starts the servers, runs the tests and stops the servers, however the tests end.
-pub(crate) fn run(
-    wanted: &Selection,
-    keep: bool,
-    cache: &Cache,
-    interrupt: &Interrupt,
-) -> Result<()> {
+pub(crate) fn run(wanted: &Selection, keep: bool, cache: &Cache, interrupt: &Interrupt) -> Result<()> {
     process::run(cargo().args(wanted.arguments()).arg("--no-run"), interrupt)?;
 
     let begun = Instant::now();
     let mut broker = Broker::start(None, None, cache, interrupt)?;
-    println!(
-        "xtask: Kafka is ready after {:.1} s",
-        begun.elapsed().as_secs_f64()
-    );
+    println!("xtask: Kafka is ready after {:.1} s", begun.elapsed().as_secs_f64());
     let this_program = env::current_exe().context("cannot tell where this program is")?;
 
     let mut tests = cargo();
@@ -106,14 +98,8 @@ mod tests {
         assert_eq!(all.arguments(), ["test", "--release", "--workspace"]);
         assert!(all.filters().is_empty());
 
-        let some = Selection {
-            names: vec!["servers".into(), "csv".into()],
-            packages: vec!["riverhook".into()],
-        };
-        assert_eq!(
-            some.arguments(),
-            ["test", "--release", "--package", "riverhook"]
-        );
+        let some = Selection { names: vec!["servers".into(), "csv".into()], packages: vec!["riverhook".into()] };
+        assert_eq!(some.arguments(), ["test", "--release", "--package", "riverhook"]);
         assert_eq!(some.filters(), ["kafka", "csv"]);
     }
 }

@@ -32,21 +32,14 @@ impl Install {
     /// Finds the parts in the cache, making those that are not there.
     pub(super) fn prepare(cache: &Cache, interrupt: &Interrupt) -> Result<Self> {
         programs::require(&[programs::JAVA], interrupt)?;
-        let libs = cache.entry(&format!("kafka-{VERSION}-libs"), |dir| {
-            download(dir, interrupt)
-        })?;
+        let libs = cache.entry(&format!("kafka-{VERSION}-libs"), |dir| download(dir, interrupt))?;
         let certificates = cache.entry(&format!("kafka-certificates-{EDITION}"), |dir| {
             programs::require(&[programs::OPENSSL], interrupt)?;
             issue_certificates(dir)
         })?;
-        let formatted = cache.entry(&format!("kafka-{VERSION}-formatted-{EDITION}"), |dir| {
-            format(dir, &libs, &certificates)
-        })?;
-        Ok(Self {
-            libs,
-            formatted,
-            certificates,
-        })
+        let formatted =
+            cache.entry(&format!("kafka-{VERSION}-formatted-{EDITION}"), |dir| format(dir, &libs, &certificates))?;
+        Ok(Self { libs, formatted, certificates })
     }
 
     /// Makes `data` a formatted data folder, unless it is one already.
@@ -85,18 +78,12 @@ fn download(dir: &Path, interrupt: &Interrupt) -> Result<()> {
     fs::write(project.path().join("pom.xml"), pom())?;
     let mut maven = Command::new("mvn");
     maven
-        .args([
-            "-q",
-            "-B",
-            "-Dstyle.color=never",
-            "dependency:copy-dependencies",
-        ])
+        .args(["-q", "-B", "-Dstyle.color=never", "dependency:copy-dependencies"])
         .arg(format!("-DoutputDirectory={}", dir.display()))
         .current_dir(project.path())
         // Standard output belongs to what `serve-kafka` prints for programs to read.
         .stdout(io::stderr());
-    run(&mut maven, interrupt)
-        .context("Maven could not fetch Kafka's jars: is there a way to its repository?")
+    run(&mut maven, interrupt).context("Maven could not fetch Kafka's jars: is there a way to its repository?")
 }
 
 /// Kafka, and a logger: without one the broker dies on a bad start without a word.
@@ -121,18 +108,8 @@ fn pom() -> String {
 /// Formats a data folder; what it holds names no port and no path, so that copies of it serve any broker.
 fn format(dir: &Path, libs: &Path, certificates: &Path) -> Result<()> {
     let settings = dir.join("server.properties");
-    let ports = Ports {
-        plain: 1,
-        controller: 2,
-        sasl: 3,
-        ssl: 4,
-        sasl_ssl: 5,
-        mtls: 6,
-    };
-    fs::write(
-        &settings,
-        server_properties(&ports, &dir.join("data"), certificates),
-    )?;
+    let ports = Ports { plain: 1, controller: 2, sasl: 3, ssl: 4, sasl_ssl: 5, mtls: 6 };
+    fs::write(&settings, server_properties(&ports, &dir.join("data"), certificates))?;
     let mut java = Command::new("java");
     java.args(["-XX:TieredStopAtLevel=1", "-cp"])
         .arg(class_path(libs))
@@ -146,34 +123,23 @@ fn format(dir: &Path, libs: &Path, certificates: &Path) -> Result<()> {
 
 /// An authority, a server's certificate for the loopback address, and a client's, all for ten years.
 fn issue_certificates(dir: &Path) -> Result<()> {
-    let openssl = |arguments: &str| {
-        run_quietly(
-            Command::new("openssl")
-                .args(arguments.split_whitespace())
-                .current_dir(dir),
-        )
-    };
+    let openssl =
+        |arguments: &str| run_quietly(Command::new("openssl").args(arguments.split_whitespace()).current_dir(dir));
     openssl(
         "req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=riverhook-test-authority \
          -keyout ca.key -out ca.crt -addext basicConstraints=critical,CA:TRUE",
     )?;
-    fs::write(
-        dir.join("server.ext"),
-        "subjectAltName=DNS:localhost,IP:127.0.0.1\n",
-    )?;
+    fs::write(dir.join("server.ext"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n")?;
     fs::write(dir.join("client.ext"), "extendedKeyUsage=clientAuth\n")?;
     for (who, name) in [("server", "localhost"), ("client", "client")] {
-        openssl(&format!(
-            "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {who}.key -out {who}.csr"
-        ))?;
+        openssl(&format!("req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {who}.key -out {who}.csr"))?;
         openssl(&format!(
             "x509 -req -in {who}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 3650 \
              -extfile {who}.ext -out {who}.crt"
         ))?;
     }
     // Kafka wants the key first, then the chain.
-    let chain =
-        ["server.key", "server.crt", "ca.crt"].map(|file| fs::read_to_string(dir.join(file)));
+    let chain = ["server.key", "server.crt", "ca.crt"].map(|file| fs::read_to_string(dir.join(file)));
     let chain = chain.into_iter().collect::<io::Result<String>>()?;
     fs::write(dir.join("server.pem"), chain)?;
     Ok(())

@@ -77,20 +77,11 @@ impl Folder {
 
 impl Broker {
     /// Starts a broker, in `dir` (going on with what is in it) or in a new temporary folder, and waits until it serves.
-    pub(crate) fn start(
-        port: Option<u16>,
-        dir: Option<&Path>,
-        cache: &Cache,
-        interrupt: &Interrupt,
-    ) -> Result<Self> {
+    pub(crate) fn start(port: Option<u16>, dir: Option<&Path>, cache: &Cache, interrupt: &Interrupt) -> Result<Self> {
         let install = Install::prepare(cache, interrupt)?;
         let folder = match dir {
             Some(dir) => Folder::Given(fresh_or_former(dir)?),
-            None => Folder::Temporary(
-                tempfile::Builder::new()
-                    .prefix("riverhook-kafka-")
-                    .tempdir()?,
-            ),
+            None => Folder::Temporary(tempfile::Builder::new().prefix("riverhook-kafka-").tempdir()?),
         };
         install.format(&folder.path().join("data"))?;
 
@@ -100,12 +91,7 @@ impl Broker {
             let mut process = launch(folder.path(), &ports, &install)?;
             match wait_until_started(&mut process, folder.path(), interrupt) {
                 Ok(()) => {
-                    return Ok(Self {
-                        process,
-                        folder,
-                        ports,
-                        install,
-                    });
+                    return Ok(Self { process, folder, ports, install });
                 }
                 Err(_) if attempt < PORT_ATTEMPTS && port_was_taken(folder.path()) => {}
                 Err(error) => return Err(error),
@@ -123,10 +109,7 @@ impl Broker {
             ("RIVERHOOK_TEST_KAFKA_SCRAM", address(self.ports.sasl)),
             ("RIVERHOOK_TEST_KAFKA_SASL_PLAIN", address(self.ports.sasl)),
             ("RIVERHOOK_TEST_KAFKA_SSL", address(self.ports.ssl)),
-            (
-                "RIVERHOOK_TEST_KAFKA_SASL_SSL",
-                address(self.ports.sasl_ssl),
-            ),
+            ("RIVERHOOK_TEST_KAFKA_SASL_SSL", address(self.ports.sasl_ssl)),
             ("RIVERHOOK_TEST_KAFKA_MTLS", address(self.ports.mtls)),
             ("RIVERHOOK_TEST_KAFKA_CA", file("ca.crt")),
             ("RIVERHOOK_TEST_KAFKA_CLIENT_CERT", file("client.crt")),
@@ -149,12 +132,7 @@ impl Broker {
 }
 
 /// Runs a broker until somebody stops this program or the broker dies.
-pub(crate) fn serve(
-    port: Option<u16>,
-    dir: Option<&Path>,
-    cache: &Cache,
-    interrupt: &Interrupt,
-) -> Result<()> {
+pub(crate) fn serve(port: Option<u16>, dir: Option<&Path>, cache: &Cache, interrupt: &Interrupt) -> Result<()> {
     let mut broker = Broker::start(port, dir, cache, interrupt)?;
     for (name, value) in broker.environment() {
         println!("export {name}={value}");
@@ -172,20 +150,15 @@ pub(crate) fn serve(
 fn fresh_or_former(dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
     // The broker reads its settings from elsewhere than this program's current folder.
-    dir.canonicalize()
-        .with_context(|| format!("cannot read the folder {}", dir.display()))
+    dir.canonicalize().with_context(|| format!("cannot read the folder {}", dir.display()))
 }
 
 fn launch(folder: &Path, ports: &Ports, install: &Install) -> Result<Group> {
     let settings = folder.join("server.properties");
-    fs::write(
-        &settings,
-        server_properties(ports, &folder.join("data"), &install.certificates),
-    )
-    .with_context(|| format!("cannot write {}", settings.display()))?;
+    fs::write(&settings, server_properties(ports, &folder.join("data"), &install.certificates))
+        .with_context(|| format!("cannot write {}", settings.display()))?;
     let log_file = folder.join("kafka.log");
-    let log = fs::File::create(&log_file)
-        .with_context(|| format!("cannot write {}", log_file.display()))?;
+    let log = fs::File::create(&log_file).with_context(|| format!("cannot write {}", log_file.display()))?;
 
     let mut java = with_parent("java");
     java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
@@ -221,17 +194,10 @@ fn wait_until_started(process: &mut Group, folder: &Path, interrupt: &Interrupt)
             return Ok(());
         }
         if let Some(status) = process.ended()? {
-            bail!(
-                "Kafka did not start ({status}); it needs Java 17 or newer\n{}",
-                complaints(folder)
-            );
+            bail!("Kafka did not start ({status}); it needs Java 17 or newer\n{}", complaints(folder));
         }
         if Instant::now() > deadline {
-            bail!(
-                "Kafka was not ready within {} s\n{}",
-                START_LIMIT.as_secs(),
-                complaints(folder)
-            );
+            bail!("Kafka was not ready within {} s\n{}", START_LIMIT.as_secs(), complaints(folder));
         }
         interrupt.check()?;
         thread::sleep(Duration::from_millis(50));
@@ -239,19 +205,14 @@ fn wait_until_started(process: &mut Group, folder: &Path, interrupt: &Interrupt)
 }
 
 fn log(folder: &Path) -> String {
-    fs::read(folder.join("kafka.log"))
-        .map(|log| String::from_utf8_lossy(&log).into_owned())
-        .unwrap_or_default()
+    fs::read(folder.join("kafka.log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
 }
 
 fn complaints(folder: &Path) -> String {
     const LINES: usize = 20;
     let log = log(folder);
     let lines: Vec<_> = log.lines().filter(|line| !line.contains("INFO")).collect();
-    format!(
-        "Kafka's last warnings:\n  {}",
-        lines[lines.len().saturating_sub(LINES)..].join("\n  ")
-    )
+    format!("Kafka's last warnings:\n  {}", lines[lines.len().saturating_sub(LINES)..].join("\n  "))
 }
 
 fn port_was_taken(folder: &Path) -> bool {
@@ -264,8 +225,8 @@ impl Ports {
         // All are held until all are known, so that no two are the same.
         let mut held = Vec::new();
         let mut hold = |port: u16| -> Result<u16> {
-            let listener = TcpListener::bind(("127.0.0.1", port))
-                .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
+            let listener =
+                TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
             let port = listener.local_addr()?.port();
             held.push(listener);
             Ok(port)

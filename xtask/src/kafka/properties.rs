@@ -13,21 +13,12 @@ pub(super) struct Ports {
 }
 
 /// The accounts that are written into the metadata when the data folder is formatted.
-pub(super) const SCRAM_ACCOUNTS: [&str; 2] = [
-    "SCRAM-SHA-256=[name=alice,password=alice-secret]",
-    "SCRAM-SHA-256=[name=mallory,password=mallory-secret]",
-];
+pub(super) const SCRAM_ACCOUNTS: [&str; 2] =
+    ["SCRAM-SHA-256=[name=alice,password=alice-secret]", "SCRAM-SHA-256=[name=mallory,password=mallory-secret]"];
 
 /// The settings of a single node that keeps its data in `data` and finds its certificates in `certificates`.
 pub(super) fn server_properties(ports: &Ports, data: &Path, certificates: &Path) -> String {
-    let Ports {
-        plain,
-        controller,
-        sasl,
-        ssl,
-        sasl_ssl,
-        mtls,
-    } = ports;
+    let Ports { plain, controller, sasl, ssl, sasl_ssl, mtls } = ports;
     let clients = format!(
         "PLAINTEXT://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},SSL://127.0.0.1:{ssl},\
          SASLSSL://127.0.0.1:{sasl_ssl},MTLS://127.0.0.1:{mtls}"
