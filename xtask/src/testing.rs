@@ -57,13 +57,13 @@ impl Selection {
 
 /// Builds the tests, starts the servers, runs the tests and stops the servers, however the tests end.
 pub(crate) fn run(wanted: &Selection, keep: bool, cache: &Cache, interrupt: &Interrupt) -> Result<()> {
+    // Asked before the build, which may put a new file at this path.
+    let this_program = env::current_exe().context("cannot tell where this program is")?;
     process::run(cargo().args(wanted.arguments()).arg("--no-run"), interrupt)?;
 
     let begun = Instant::now();
     let mut broker = Broker::start(None, None, cache, interrupt)?;
     println!("xtask: Kafka is ready after {:.1} s", begun.elapsed().as_secs_f64());
-    let this_program = env::current_exe().context("cannot tell where this program is")?;
-
     let mut tests = cargo();
     tests
         .args(wanted.arguments())
