@@ -1,0 +1,274 @@
+//! WebAssembly components as functions.
+//!
+//! A [`Runtime`] is one wasmtime engine with its clock for time limits, its compiler and its cache of compiled code;
+//! a process needs one. Code is inspected before it is compiled ([`inspect`]), compiled once and kept on disk
+//! ([`compile`], [`cache`]), and run in instances that see nothing of the machine ([`sandbox`], [`wasi`]).
+//!
+//! Calls run on the caller's thread. A guest that computes too long is stopped by wasmtime's epochs ([`ticker`]), one
+//! that waits too long in a host call by the wait itself ([`block_on`]).
+
+mod abi;
+mod block_on;
+mod cache;
+mod compile;
+mod inspect;
+mod instance;
+mod sandbox;
+mod ticker;
+mod wasi;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arrow_schema::{Schema, SchemaRef};
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::{Config, Engine};
+
+use self::cache::Cache;
+use self::compile::Compiler;
+use self::instance::WasmInstance;
+use self::sandbox::State;
+use self::ticker::Ticker;
+use crate::contract::{CallError, CallErrorKind, Function, Instance, LogSink, OpenError};
+use crate::limits::{Grants, Limits};
+use crate::logs::LogGate;
+
+/// Why the runtime could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The folder for compiled code cannot be used.
+    #[error("the folder for compiled functions, {path}, cannot be used: {problem}")]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// WebAssembly cannot run on this machine.
+    #[error("WebAssembly cannot run here: {0}")]
+    Engine(String),
+}
+
+/// Why code was not accepted as a function.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a component.
+    #[error("{0}")]
+    NotAComponent(String),
+    /// The file, or a part of it, is larger than allowed.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The component wants something that functions are not given.
+    #[error(
+        "imports `{0}`, which functions are not given; they may import riverhook:function/host@0.1 and WASI 0.2 (without files and network)"
+    )]
+    UnknownImport(String),
+    /// The component is not a function.
+    #[error(
+        "does not export `{0}`: it is a component, but not a function of Riverhook; build it against the world `batch-function`"
+    )]
+    MissingExport(String),
+    /// The code was not compiled in time.
+    #[error("compiling took longer than {0:?} and was given up; raise the limit if the code is meant to be that large")]
+    CompileTimeout(Duration),
+    /// Earlier compilations that were given up are still running.
+    #[error("{0} compilations that took too long are still running; try again later")]
+    CompilerBusy(usize),
+    /// The code is not valid.
+    #[error("is not valid WebAssembly: {0}")]
+    Invalid(String),
+}
+
+/// How to run one function.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What it may use.
+    pub limits: Limits,
+    /// What it is given of the machine.
+    pub grants: Grants,
+}
+
+/// The engine that all WebAssembly functions of a process share.
+#[derive(Clone)]
+pub struct Runtime {
+    shared: Arc<Shared>,
+}
+
+/// What a function's instances need of the runtime, which lives for as long as any of them.
+struct Shared {
+    linker: Linker<State>,
+    ticker: Ticker,
+    compiler: Compiler,
+    /// Timers for guests that wait for WASI's clock. No other guest needs it, so it is made when one does.
+    timers: OnceLock<tokio::runtime::Runtime>,
+}
+
+impl Runtime {
+    /// Makes a runtime that keeps compiled code in the folder `cache`, which must belong to this user alone and is
+    /// made if it is missing; without one, code is compiled at each start.
+    pub fn new(cache: Option<&Path>) -> Result<Self, RuntimeError> {
+        let engine = Engine::new(&engine_config()).map_err(|error| RuntimeError::Engine(error.to_string()))?;
+        let linker = sandbox::linker(&engine).map_err(|error| RuntimeError::Engine(error.to_string()))?;
+        let cache = cache.map(Cache::open).transpose()?;
+        let ticker = Ticker::start(&engine).map_err(|error| RuntimeError::Engine(error.to_string()))?;
+        let compiler = Compiler::new(engine, cache);
+        Ok(Self { shared: Arc::new(Shared { linker, ticker, compiler, timers: OnceLock::new() }) })
+    }
+
+    /// Loads the component in the file `path`; see [`Runtime::load`].
+    pub fn load_file(
+        &self,
+        name: &str,
+        path: &Path,
+        settings: Settings,
+        logs: LogSink,
+    ) -> Result<WasmFunction, LoadError> {
+        let read = |source| LoadError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(read)?;
+        let mut code = Vec::new();
+        // One byte more than allowed is enough for `load` to refuse the file without reading it all.
+        let most = settings.limits.max_module_size as u64 + 1;
+        file.take(most).read_to_end(&mut code).map_err(read)?;
+        self.load(name, &code, settings, logs)
+    }
+
+    /// Checks the component `code`, compiles it or takes it from the cache, and makes it a function. No code of the
+    /// function runs yet.
+    pub fn load(&self, name: &str, code: &[u8], settings: Settings, logs: LogSink) -> Result<WasmFunction, LoadError> {
+        let limits = settings.limits;
+        if code.len() > limits.max_module_size {
+            return Err(LoadError::TooLarge(format!(
+                "is larger than {} bytes, the limit of a function's code",
+                limits.max_module_size
+            )));
+        }
+        let facts = inspect::inspect(code)?;
+        let version = hex(&Sha256::digest(code));
+        let component = self.shared.compiler.component(code, &version, limits.compile_timeout)?;
+        let exports = Exports::find(&component)?;
+        let component =
+            self.shared.linker.instantiate_pre(&component).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+        let gate = LogGate::new(name, logs, &limits);
+        let shared = Arc::clone(&self.shared);
+        let uses_wasi = facts.uses_wasi;
+        Ok(WasmFunction { inner: Arc::new(Loaded { shared, component, exports, settings, gate, version, uses_wasi }) })
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Runtime")
+    }
+}
+
+/// What of wasmtime is switched on. Whatever changes compiled code also changes the cache's key.
+fn engine_config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .wasm_memory64(false)
+        .relaxed_simd_deterministic(true)
+        .max_wasm_stack(512 << 10)
+        .async_stack_size(1 << 20)
+        // Neither is needed for traps; without them compiled code is smaller and loads faster.
+        .generate_address_map(false)
+        .native_unwind_info(false);
+    config
+}
+
+/// Where a function's exports are in its component.
+struct Exports {
+    open: ComponentExportIndex,
+    process: ComponentExportIndex,
+}
+
+impl Exports {
+    fn find(component: &Component) -> Result<Self, LoadError> {
+        let missing = |name: &str| LoadError::MissingExport(name.to_owned());
+        let batch = component.get_export_index(None, abi::BATCH).ok_or_else(|| missing(abi::BATCH))?;
+        let find = |name: &str| {
+            component.get_export_index(Some(&batch), name).ok_or_else(|| missing(&format!("{}#{name}", abi::BATCH)))
+        };
+        Ok(Self { open: find("open")?, process: find("process")? })
+    }
+}
+
+/// A component that has been loaded, ready to be instantiated any number of times.
+struct Loaded {
+    shared: Arc<Shared>,
+    component: InstancePre<State>,
+    exports: Exports,
+    settings: Settings,
+    gate: Arc<LogGate>,
+    version: String,
+    uses_wasi: bool,
+}
+
+impl Loaded {
+    /// Makes the timers that WASI's clock needs reachable from this thread, for a function that may use them.
+    fn timers(&self) -> Result<Option<tokio::runtime::EnterGuard<'_>>, CallError> {
+        if !self.uses_wasi {
+            return Ok(None);
+        }
+        let timers = &self.shared.timers;
+        if timers.get().is_none() {
+            let made = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("function-timers")
+                .enable_time()
+                .build()
+                .map_err(|error| CallError::new(CallErrorKind::Crash, format!("no thread for timers: {error}")))?;
+            // Another thread may have been faster; then this one goes again.
+            if let Err(unused) = timers.set(made) {
+                unused.shutdown_background();
+            }
+        }
+        Ok(timers.get().map(tokio::runtime::Runtime::enter))
+    }
+}
+
+/// A WebAssembly component as a [`Function`].
+#[derive(Clone)]
+pub struct WasmFunction {
+    inner: Arc<Loaded>,
+}
+
+impl Function for WasmFunction {
+    fn describe(&self, input: &Schema) -> Result<SchemaRef, OpenError> {
+        let instance = WasmInstance::open(Arc::clone(&self.inner), Arc::new(input.clone()))?;
+        Ok(Arc::clone(instance.output()))
+    }
+
+    fn instance(&self, input: SchemaRef) -> Result<Box<dyn Instance>, OpenError> {
+        Ok(Box::new(WasmInstance::open(Arc::clone(&self.inner), input)?))
+    }
+
+    fn version(&self) -> &str {
+        &self.inner.version
+    }
+}
+
+impl std::fmt::Debug for WasmFunction {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("WasmFunction").field("version", &self.inner.version).finish_non_exhaustive()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

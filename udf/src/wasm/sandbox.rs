@@ -1,0 +1,155 @@
+//! What one instance sees of the host, and what holds it: its memory limit, its log, its WASI without contents.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use wasmtime::component::{Linker, ResourceTable, WasmStr};
+use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::abi::{HOST, Level};
+use super::wasi::{self, SharedInvocation};
+use super::{Loaded, Settings};
+use crate::contract::LogLevel;
+use crate::logs::{LogGate, cut};
+
+/// Entries of one table: SpiderMonkey, the largest in use, has about 20,000.
+const MAX_TABLE: usize = 100_000;
+/// Core instances, tables and memories of one component, each. Tool chains make about ten.
+const MAX_PARTS: usize = 64;
+/// Handles that a guest may hold to things of the host, such as streams and timers.
+const MAX_HANDLES: usize = 1_000;
+/// Room for what an answer has besides its bytes: rows' numbers, failed rows, texts.
+const ANSWER_ROOM: usize = 1 << 20;
+
+/// The host's side of one instance.
+pub(crate) struct State {
+    pub(crate) limiter: Limiter,
+    pub(crate) log: InstanceLog,
+    wasi: WasiCtx,
+    handles: ResourceTable,
+}
+
+impl State {
+    fn new(settings: &Settings, gate: &Arc<LogGate>) -> Self {
+        let invocation = SharedInvocation::default();
+        let wasi = wasi::context(settings.grants, gate, &invocation);
+        let mut handles = ResourceTable::new();
+        handles.set_max_capacity(MAX_HANDLES);
+        let log = InstanceLog { gate: Arc::clone(gate), invocation, dropped: 0, last_error: None };
+        Self { limiter: Limiter::new(settings.limits.memory), log, wasi, handles }
+    }
+
+    /// Forgets what belonged to the call before.
+    pub(crate) fn begin(&mut self, invocation: u64) {
+        self.limiter.refused = None;
+        self.log.invocation.store(invocation, Ordering::Relaxed);
+        self.log.dropped = 0;
+        self.log.last_error = None;
+    }
+}
+
+/// A store for one instance of the function, with every limit set.
+pub(crate) fn store(function: &Loaded) -> Store<State> {
+    let engine = function.component.engine();
+    let mut store = Store::new(engine, State::new(&function.settings, &function.gate));
+    store.limiter(|state| &mut state.limiter);
+    store.epoch_deadline_trap();
+    store.set_hostcall_fuel(function.settings.limits.max_output.saturating_add(ANSWER_ROOM));
+    store
+}
+
+/// Everything that functions may import.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    linker.instance(HOST)?.func_wrap(
+        "log",
+        |mut store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)| {
+            // Cut before it is copied: the text may be as long as the guest's memory.
+            let longest = store.data().log.gate.longest();
+            let text = message.to_str(&store)?;
+            let text = cut(&text, longest).to_owned();
+            store.data_mut().log.write(level.into(), text);
+            Ok(())
+        },
+    )?;
+    Ok(linker)
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.handles }
+    }
+}
+
+/// The log of one instance: the function's gate, with what belongs to the call that runs.
+pub(crate) struct InstanceLog {
+    gate: Arc<LogGate>,
+    invocation: Arc<AtomicU64>,
+    pub(crate) dropped: u64,
+    /// The last line of level error: the message of a panic, if the call ends in one.
+    pub(crate) last_error: Option<String>,
+}
+
+impl InstanceLog {
+    fn write(&mut self, level: LogLevel, message: String) {
+        let invocation = self.invocation.load(Ordering::Relaxed);
+        if !self.gate.write(invocation, level, &message, Instant::now()) {
+            self.dropped += 1;
+        }
+        if level == LogLevel::Error {
+            self.last_error = Some(message);
+        }
+    }
+}
+
+/// Holds the memories and tables of one instance to their limits.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    limit: usize,
+    /// All memories together.
+    held: usize,
+    /// What was asked for and refused during this call, in bytes.
+    pub(crate) refused: Option<usize>,
+}
+
+impl Limiter {
+    fn new(limit: usize) -> Self {
+        Self { limit, held: 0, refused: None }
+    }
+
+    /// WebAssembly's memory only grows, so what is held now is also the peak.
+    pub(crate) fn peak(&self) -> usize {
+        self.held
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = (self.held - current).saturating_add(desired);
+        if total > self.limit {
+            self.refused = Some(total);
+            return Ok(false);
+        }
+        self.held = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_PARTS
+    }
+}

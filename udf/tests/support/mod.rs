@@ -1,0 +1,74 @@
+//! What the tests of functions share: the runtime, components written as text, and random batches.
+
+// Each test file compiles this for itself and uses a part of it.
+#![allow(dead_code)]
+
+pub(crate) mod batches;
+pub(crate) mod guest;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use arrow_array::{Int64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use riverhook_udf::{
+    CallErrorKind, Function, Instance, Invocation, Limits, LogLevel, LogSink, Runtime, Settings, WasmFunction,
+};
+
+/// One runtime for all tests of a file; compiled guests are kept for the next run.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled-functions");
+        Runtime::new(Some(&cache)).unwrap()
+    })
+}
+
+/// A prebuilt guest of `tests/guests`.
+pub(crate) fn prebuilt(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/guests/{name}.wasm"));
+    std::fs::read(path).unwrap()
+}
+
+pub(crate) fn function(code: &[u8], limits: Limits) -> WasmFunction {
+    let settings = Settings { limits, ..Settings::default() };
+    runtime().load("test", code, settings, LogSink::none()).unwrap()
+}
+
+/// A function that keeps its log lines.
+pub(crate) fn logging(code: &[u8], limits: Limits) -> (WasmFunction, Arc<Mutex<Vec<(u64, LogLevel, String)>>>) {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = {
+        let lines = Arc::clone(&lines);
+        LogSink::new(move |line| {
+            lines.lock().unwrap().push((line.invocation, line.level, line.message.to_owned()));
+        })
+    };
+    let settings = Settings { limits, ..Settings::default() };
+    (runtime().load("test", code, settings, sink).unwrap(), lines)
+}
+
+pub(crate) fn short(timeout: u64) -> Limits {
+    Limits { timeout: Duration::from_millis(timeout), ..Limits::default() }
+}
+
+/// A batch of one column of int64.
+pub(crate) fn numbers(values: impl IntoIterator<Item = i64>) -> RecordBatch {
+    let column = Int64Array::from_iter_values(values);
+    RecordBatch::try_new(numbers_schema(), vec![Arc::new(column)]).unwrap()
+}
+
+pub(crate) fn numbers_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]))
+}
+
+pub(crate) fn open(function: &WasmFunction) -> Box<dyn Instance> {
+    function.instance(numbers_schema()).unwrap()
+}
+
+/// Calls with three rows and returns the kind and text of the failure.
+pub(crate) fn failure(instance: &mut dyn Instance) -> (CallErrorKind, String) {
+    let error = instance.call(&numbers([1, 2, 3]), &Invocation::default()).result.unwrap_err();
+    (error.kind, error.message)
+}
