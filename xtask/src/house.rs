@@ -17,6 +17,9 @@ pub(crate) fn check() -> Result<()> {
         .args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"])
         .output()
         .context("cannot start git")?;
+    if !files.status.success() {
+        bail!("git cannot list the files: {}", String::from_utf8_lossy(&files.stderr).trim());
+    }
     let mut faults = Vec::new();
     for path in String::from_utf8_lossy(&files.stdout).lines() {
         // A file that was deleted but not yet committed is still listed.
