@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use arrow_schema::{FieldRef, SchemaRef};
 
 use crate::{
-    batch::{Batch, Payloads},
+    batch::{Batch, Payloads, RowFailure},
     clock::Clock,
     error::Error,
     position::{Partition, Position, Positions},
@@ -67,6 +67,12 @@ pub struct ReadContext {
 pub enum Polled {
     /// Records to be decoded by the source's format.
     Payloads(Payloads),
+    /// The header of the file or body that the payloads from here to the next header are of: it is for
+    /// [`Decoder::header`](crate::format::Decoder::header). Comes again whenever reading changes between files.
+    Header(Arc<[u8]>),
+    /// One record that cannot be had whole (larger than the source's limit): a failure like one of decoding, with the
+    /// beginning of its value. Reading goes on behind it.
+    Refused(Payloads, RowFailure),
     /// Rows that need no decoding.
     Batch(Batch),
     /// Nothing came in time.
