@@ -120,9 +120,7 @@ impl<T> Map<T> {
 
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
-        self.0
-            .iter()
-            .map(|named| (named.name.as_str(), &named.value))
+        self.0.iter().map(|named| (named.name.as_str(), &named.value))
     }
 
     /// The names in order.
@@ -165,9 +163,7 @@ impl<T: Setting> Setting for Map<T> {
     }
 
     fn written(&self) -> Option<Value> {
-        let entries = self
-            .iter()
-            .map(|(name, value)| Some((name.into(), value.written()?)));
+        let entries = self.iter().map(|(name, value)| Some((name.into(), value.written()?)));
         entries.collect::<Option<_>>().map(Value::Object)
     }
 }
@@ -209,12 +205,7 @@ pub struct Spanned<T> {
 impl<T> Spanned<T> {
     /// A value with its place.
     pub fn new(value: T, span: Span, path: Path) -> Self {
-        Self {
-            value,
-            span,
-            path,
-            text: None,
-        }
+        Self { value, span, path, text: None }
     }
 
     /// An error about this value, with its place and path filled in.
@@ -232,12 +223,7 @@ impl<T> Spanned<T> {
 
     /// Another value at the same place.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
-        Spanned {
-            value: change(self.value),
-            span: self.span,
-            path: self.path,
-            text: self.text,
-        }
+        Spanned { value: change(self.value), span: self.span, path: self.path, text: self.text }
     }
 }
 
@@ -307,11 +293,6 @@ impl Setting for Value {
 fn whole(number: i128) -> Value {
     let unsigned = u64::try_from(number).map(Value::from);
     let signed = i64::try_from(number).map(Value::from);
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "as close as a number of JSON is read by most"
-    )]
-    unsigned
-        .or(signed)
-        .unwrap_or_else(|_| (number as f64).into())
+    #[allow(clippy::cast_precision_loss, reason = "as close as a number of JSON is read by most")]
+    unsigned.or(signed).unwrap_or_else(|_| (number as f64).into())
 }

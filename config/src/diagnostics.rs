@@ -54,10 +54,7 @@ impl Diagnostic {
 
     /// A warning at a place.
     pub fn warning(span: Span, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(span, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
     /// Names the field it is about.
@@ -220,11 +217,7 @@ impl Diagnostics {
 /// reach the terminal.
 pub(crate) fn quoted(name: &str) -> String {
     const SHOWN: usize = 60;
-    let mut shown: String = name
-        .chars()
-        .take(SHOWN)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let mut shown: String = name.chars().take(SHOWN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if name.chars().nth(SHOWN).is_some() {
         shown.push('…');
     }

@@ -12,11 +12,7 @@ const MAX_LABEL: usize = 72;
 
 /// See [`Diagnostics::render`].
 pub(crate) fn render(diagnostics: &Diagnostics, color: bool) -> String {
-    let renderer = if color {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let mut drawn = String::new();
     for diagnostic in diagnostics.iter() {
         drawn.push_str(&renderer.render(&[group(diagnostics, diagnostic)]));
@@ -52,10 +48,7 @@ fn group<'a>(diagnostics: &'a Diagnostics, diagnostic: &'a Diagnostic) -> Group<
         }
     }
     let footers = [
-        (
-            "field",
-            (!diagnostic.path.is_empty()).then(|| clean(&diagnostic.path)),
-        ),
+        ("field", (!diagnostic.path.is_empty()).then(|| clean(&diagnostic.path))),
         ("expected", below),
         ("help", diagnostic.help.as_ref().map(|help| clean(help))),
     ];
@@ -68,12 +61,7 @@ fn group<'a>(diagnostics: &'a Diagnostics, diagnostic: &'a Diagnostic) -> Group<
 }
 
 /// The lines with their markers; only where it is, if there is no line to show or it is too long.
-fn place<'a>(
-    group: Group<'a>,
-    file: &'a SourceFile,
-    diagnostic: &Diagnostic,
-    expected: Option<String>,
-) -> Group<'a> {
+fn place<'a>(group: Group<'a>, file: &'a SourceFile, diagnostic: &Diagnostic, expected: Option<String>) -> Group<'a> {
     let spans: Vec<Span> = std::iter::once(diagnostic.span)
         .chain(diagnostic.also.iter().map(|(span, _)| *span))
         .filter(|span| span.file == file.id())
@@ -82,11 +70,7 @@ fn place<'a>(
     let first = lines.clone().min().unwrap_or(1);
     let last = lines.clone().max().unwrap_or(1);
     let (start, end) = (file.line_range(first).start, file.line_range(last).end);
-    if start == end
-        || lines
-            .clone()
-            .any(|line| file.line_range(line).len() > MAX_LINE)
-    {
+    if start == end || lines.clone().any(|line| file.line_range(line).len() > MAX_LINE) {
         return group.element(origin(file, diagnostic.span));
     }
     let expected = expected.map(|expected| format!("expected {expected}"));
@@ -96,32 +80,23 @@ fn place<'a>(
         let from = span.start.min(line.end);
         kind.span(from - start..span.end.clamp(from, line.end) - start)
     };
-    let also = diagnostic
-        .also
-        .iter()
-        .filter(|(span, _)| span.file == file.id());
+    let also = diagnostic.also.iter().filter(|(span, _)| span.file == file.id());
     let snippet = Snippet::source(&file.text()[start..end])
         .line_start(first)
         .path(clean(file.path()))
         .annotation(mark(AnnotationKind::Primary, diagnostic.span).label(expected))
-        .annotations(
-            also.map(|(span, what)| mark(AnnotationKind::Context, *span).label(clean(what))),
-        );
+        .annotations(also.map(|(span, what)| mark(AnnotationKind::Context, *span).label(clean(what))));
     group.element(snippet)
 }
 
 fn origin<'a>(file: &SourceFile, span: Span) -> Origin<'a> {
     let (line, column) = file.line_column(span.start);
-    Origin::path(clean(file.path()))
-        .line(line)
-        .char_column(column)
+    Origin::path(clean(file.path())).line(line).char_column(column)
 }
 
 /// Without what would move a terminal's cursor or turn its text around.
 fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_hidden(c) { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn is_hidden(c: char) -> bool {

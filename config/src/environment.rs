@@ -33,8 +33,7 @@ impl Environment for ProcessEnvironment {
         use std::io::Read;
         let file = std::fs::File::open(path)?;
         let mut text = String::new();
-        file.take(MAX_INCLUDED_BYTES + 1)
-            .read_to_string(&mut text)?;
+        file.take(MAX_INCLUDED_BYTES + 1).read_to_string(&mut text)?;
         if text.len() as u64 > MAX_INCLUDED_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }

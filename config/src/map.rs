@@ -18,20 +18,13 @@ pub struct MapReader<'n> {
 impl<'n> MapReader<'n> {
     /// Reads from this map.
     pub fn new(node: &'n Node) -> Self {
-        Self {
-            node,
-            fallback: None,
-            known: Vec::new(),
-        }
+        Self { node, fallback: None, known: Vec::new() }
     }
 
     /// Reads from `node`, and from `fallback` what `node` does not have. What nobody takes from `fallback` is no error:
     /// it is there for others too.
     pub fn with_fallback(node: &'n Node, fallback: &'n Node) -> Self {
-        Self {
-            fallback: Some(fallback),
-            ..Self::new(node)
-        }
+        Self { fallback: Some(fallback), ..Self::new(node) }
     }
 
     /// The map itself.

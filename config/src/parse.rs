@@ -79,17 +79,8 @@ struct Open {
 impl<'a> Builder<'a> {
     fn new(file: &'a SourceFile, diagnostics: &'a mut Diagnostics) -> Self {
         let text = file.text();
-        let characters =
-            (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect());
-        Self {
-            file,
-            diagnostics,
-            characters,
-            anchors: HashMap::new(),
-            values: 0,
-            bytes: 0,
-            copied: 0,
-        }
+        let characters = (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect());
+        Self { file, diagnostics, characters, anchors: HashMap::new(), values: 0, bytes: 0, copied: 0 }
     }
 
     fn document(&mut self) -> Result<Node, Fatal> {
@@ -112,28 +103,14 @@ impl<'a> Builder<'a> {
                 }
                 Event::Alias(anchor) => Some(self.alias(anchor, span)?),
                 Event::SequenceStart(anchor, tag) => {
-                    self.begin(
-                        &mut open,
-                        Kind::List(Vec::new()),
-                        anchor,
-                        tag.as_deref(),
-                        span,
-                    )?;
+                    self.begin(&mut open, Kind::List(Vec::new()), anchor, tag.as_deref(), span)?;
                     None
                 }
                 Event::MappingStart(anchor, tag) => {
-                    self.begin(
-                        &mut open,
-                        Kind::Map(Vec::new()),
-                        anchor,
-                        tag.as_deref(),
-                        span,
-                    )?;
+                    self.begin(&mut open, Kind::Map(Vec::new()), anchor, tag.as_deref(), span)?;
                     None
                 }
-                Event::SequenceEnd | Event::MappingEnd => {
-                    open.pop().map(|closed| self.end(closed, span))
-                }
+                Event::SequenceEnd | Event::MappingEnd => open.pop().map(|closed| self.end(closed, span)),
                 _ => None,
             };
             if let Some((node, depth)) = done {
@@ -147,18 +124,13 @@ impl<'a> Builder<'a> {
             }
         }
         let end = file.span(file.text().len(), file.text().len());
-        root.filter(|root| !root.is_null())
-            .ok_or_else(|| Box::new(Diagnostic::error(end, "this file is empty")))
+        root.filter(|root| !root.is_null()).ok_or_else(|| Box::new(Diagnostic::error(end, "this file is empty")))
     }
 
     /// A scalar's value, by its text if it is plain.
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
         let as_text = style != ScalarStyle::Plain || self.says_text(tag, span);
-        let kind = if as_text {
-            Kind::Str(text.into())
-        } else {
-            plain(text)
-        };
+        let kind = if as_text { Kind::Str(text.into()) } else { plain(text) };
         let mut node = self.node(kind, self.behind_properties(span, style));
         node.quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
         node
@@ -211,21 +183,16 @@ impl<'a> Builder<'a> {
             return Ok(());
         }
         let message = format!("this file holds more than {MAX_VALUES} values, or too much text");
-        Err(Box::new(Diagnostic::error(span, message).help(
-            "an alias (`*name`) counts as all it repeats: use fewer of them",
-        )))
+        Err(Box::new(
+            Diagnostic::error(span, message).help("an alias (`*name`) counts as all it repeats: use fewer of them"),
+        ))
     }
 
     fn remember(&mut self, anchor: usize, node: &Node, values: usize, bytes: usize, depth: usize) {
         if anchor != 0 && self.copied + values <= MAX_VALUES {
             self.copied += values;
             let node = node.clone();
-            let anchored = Anchor {
-                node,
-                values,
-                bytes,
-                depth,
-            };
+            let anchored = Anchor { node, values, bytes, depth };
             self.anchors.insert(anchor, anchored);
         }
     }
@@ -290,19 +257,14 @@ impl<'a> Builder<'a> {
             return;
         };
         if let Some(first) = parent.keys.get(&key) {
-            let twice =
-                Diagnostic::error(key_span, format!("the key {} is there twice", quoted(&key)))
-                    .also(*first, "first here")
-                    .help("remove one of the two");
+            let twice = Diagnostic::error(key_span, format!("the key {} is there twice", quoted(&key)))
+                .also(*first, "first here")
+                .help("remove one of the two");
             self.diagnostics.push(twice);
             return;
         }
         parent.keys.insert(key.clone(), key_span);
-        entries.push(Entry {
-            key,
-            key_span,
-            value: node,
-        });
+        entries.push(Entry { key, key_span, value: node });
     }
 
     fn key(&mut self, node: &Node) -> (Arc<str>, Span) {
@@ -310,10 +272,10 @@ impl<'a> Builder<'a> {
             Kind::Str(text) => text.clone(),
             Kind::List(_) | Kind::Map(_) => {
                 let message = format!("a key cannot be {}", node.found());
-                self.diagnostics
-                    .push(Diagnostic::error(node.span, message).help(
-                        "write `name: value`; text that begins with `{` or `[` needs quotes",
-                    ));
+                self.diagnostics.push(
+                    Diagnostic::error(node.span, message)
+                        .help("write `name: value`; text that begins with `{` or `[` needs quotes"),
+                );
                 "?".into()
             }
             _ => node.written().into(),
@@ -338,23 +300,12 @@ impl<'a> Builder<'a> {
                 self.diagnostics.push(Diagnostic::error(map.span, message));
                 continue;
             };
-            entries.extend(
-                others
-                    .into_iter()
-                    .filter(|other| names.insert(other.key.clone())),
-            );
+            entries.extend(others.into_iter().filter(|other| names.insert(other.key.clone())));
         }
     }
 
     fn node(&self, kind: Kind, span: Span) -> Node {
-        Node {
-            kind,
-            span,
-            key_span: span,
-            path: Path::root(),
-            file: self.file.clone(),
-            quoted: false,
-        }
+        Node { kind, span, key_span: span, path: Path::root(), file: self.file.clone(), quoted: false }
     }
 
     fn span(&self, span: saphyr_parser::Span) -> Span {
@@ -365,10 +316,7 @@ impl<'a> Builder<'a> {
     fn byte(&self, character: usize) -> usize {
         match &self.characters {
             None => character,
-            Some(starts) => starts
-                .get(character)
-                .copied()
-                .unwrap_or(self.file.text().len()),
+            Some(starts) => starts.get(character).copied().unwrap_or(self.file.text().len()),
         }
     }
 
@@ -433,7 +381,5 @@ fn too_deep(span: Span) -> Fatal {
 
 fn second_document(span: Span) -> Fatal {
     let message = "a second document begins here, and a file holds one";
-    Box::new(
-        Diagnostic::error(span, message).help("remove the `---`, or make it a file of its own"),
-    )
+    Box::new(Diagnostic::error(span, message).help("remove the `---`, or make it a file of its own"))
 }

@@ -83,9 +83,7 @@ fn skip_to(source: &str, at: usize, wanted: char) -> Option<usize> {
     if wanted.is_whitespace() {
         // A folded line break: stand on the last white space, so that one step leaves it behind.
         let blanks = rest.find(|c: char| !c.is_whitespace())?;
-        return rest[..blanks]
-            .rfind(wanted)
-            .map_or(Some(at + blanks - 1), |last| Some(at + last));
+        return rest[..blanks].rfind(wanted).map_or(Some(at + blanks - 1), |last| Some(at + last));
     }
     let next = rest.find(|c: char| !c.is_whitespace())?;
     rest[next..].starts_with(wanted).then_some(at + next)

@@ -10,13 +10,8 @@ use crate::reading::Scalar;
 use crate::{Diagnostic, Node, Reading, Setting, Shape};
 
 /// Units of time and their milliseconds, the largest first.
-const DURATION_UNITS: &[(&str, u64)] = &[
-    ("d", 24 * 60 * 60 * 1000),
-    ("h", 60 * 60 * 1000),
-    ("m", 60 * 1000),
-    ("s", 1000),
-    ("ms", 1),
-];
+const DURATION_UNITS: &[(&str, u64)] =
+    &[("d", 24 * 60 * 60 * 1000), ("h", 60 * 60 * 1000), ("m", 60 * 1000), ("s", 1000), ("ms", 1)];
 
 /// Units of size and their bytes, the largest first.
 const SIZE_UNITS: &[(&str, u64)] = &[
@@ -118,9 +113,7 @@ impl ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = SIZE_UNITS
-            .iter()
-            .find(|(_, bytes)| self.0 > 0 && self.0 % bytes == 0);
+        let whole = SIZE_UNITS.iter().find(|(_, bytes)| self.0 > 0 && self.0 % bytes == 0);
         let (unit, bytes) = whole.copied().unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / bytes)
     }
@@ -143,18 +136,11 @@ impl Setting for ByteSize {
 }
 
 /// The text of a quantity. A bare number is refused with the forms it could have meant.
-fn with_unit(
-    node: &Node,
-    cx: &mut Reading<'_>,
-    expected: &str,
-    units: &[&str; 2],
-) -> Option<String> {
+fn with_unit(node: &Node, cx: &mut Reading<'_>, expected: &str, units: &[&str; 2]) -> Option<String> {
     match cx.typed_scalar(node)? {
         Scalar::Text(text) | Scalar::Given(text) => Some(text),
         Scalar::Int(_) | Scalar::Float(_) => {
-            let wrong = node
-                .error("this number has no unit")
-                .expected(expected.to_string());
+            let wrong = node.error("this number has no unit").expected(expected.to_string());
             cx.push(suggest_unit(wrong, node, units));
             None
         }
@@ -195,9 +181,7 @@ fn parse_quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 /// A duration as a file would write it: in the largest unit that leaves no fraction.
 pub(crate) fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let whole = DURATION_UNITS
-        .iter()
-        .find(|(_, factor)| millis > 0 && millis % u128::from(*factor) == 0);
+    let whole = DURATION_UNITS.iter().find(|(_, factor)| millis > 0 && millis % u128::from(*factor) == 0);
     let (unit, factor) = whole.copied().unwrap_or(("s", 1000));
     format!("{}{unit}", millis / u128::from(factor))
 }

@@ -50,10 +50,7 @@ pub(crate) enum Scalar {
 impl<'a> Reading<'a> {
     /// Reads with this environment, and adds what is wrong to these diagnostics.
     pub fn new(environment: &'a dyn Environment, diagnostics: &'a mut Diagnostics) -> Self {
-        Self {
-            diagnostics,
-            environment,
-        }
+        Self { diagnostics, environment }
     }
 
     /// Adds an error or a warning.

@@ -63,12 +63,7 @@ fn row(page: &mut String, field: &Field) {
             doc.push_str(&format!("<br>`{}`: {}", choice.name, choice.doc));
         }
     }
-    let cells = [
-        format!("`{}`", field.name),
-        value(&field.shape),
-        default,
-        doc,
-    ];
+    let cells = [format!("`{}`", field.name), value(&field.shape), default, doc];
     let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
     line(page, &format!("| {} |", cells.join(" | ")));
 }
@@ -95,19 +90,12 @@ fn value(shape: &Shape) -> String {
 }
 
 fn words(choices: &[Choice]) -> String {
-    let words: Vec<String> = choices
-        .iter()
-        .map(|choice| format!("`{}`", choice.name))
-        .collect();
+    let words: Vec<String> = choices.iter().map(|choice| format!("`{}`", choice.name)).collect();
     words.join(", ")
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.into()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.into() } else { format!("{path}.{key}") }
 }
 
 fn line(page: &mut String, text: &str) {

@@ -23,10 +23,7 @@ fn schema(shape: &Shape) -> Value {
         Shape::Float => or_substituted(json!({ "type": "number" })),
         Shape::Str => json!({ "type": "string" }),
         Shape::Secret => json!({ "type": ["string", "number"] }),
-        Shape::Duration => pattern(
-            DURATION_PATTERN,
-            "A duration such as 5s, 100ms, 2m, 1h or 7d.",
-        ),
+        Shape::Duration => pattern(DURATION_PATTERN, "A duration such as 5s, 100ms, 2m, 1h or 7d."),
         Shape::DurationRange => pattern(DURATION_RANGE_PATTERN, "Two durations such as 100ms..5s."),
         Shape::Size => pattern(SIZE_PATTERN, "A size such as 64MiB, 10MB or 512KiB."),
         Shape::OneOf { doc, choices } => one_of(doc, choices),
@@ -53,11 +50,7 @@ fn or_substituted(schema: Value) -> Value {
 fn integer(min: i128, max: i128) -> Value {
     let mut schema = json!({ "type": "integer" });
     // Limits of 64 bits are not exact in the numbers most validators use.
-    let exact = |limit: i128| {
-        i64::try_from(limit)
-            .ok()
-            .filter(|limit| limit.unsigned_abs() < 1 << 53)
-    };
+    let exact = |limit: i128| i64::try_from(limit).ok().filter(|limit| limit.unsigned_abs() < 1 << 53);
     if let Some(min) = exact(min) {
         schema["minimum"] = min.into();
     }
@@ -88,17 +81,9 @@ fn one_of(doc: &str, choices: &[Choice]) -> Value {
 }
 
 fn object(shape: &StructShape) -> Value {
-    let properties: Map<String, Value> = shape
-        .fields
-        .iter()
-        .map(|field| (field.name.into(), property(field)))
-        .collect();
-    let required: Vec<&str> = shape
-        .fields
-        .iter()
-        .filter(|field| field.required)
-        .map(|field| field.name)
-        .collect();
+    let properties: Map<String, Value> =
+        shape.fields.iter().map(|field| (field.name.into(), property(field))).collect();
+    let required: Vec<&str> = shape.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     let mut schema = json!({
         "type": "object",
         "properties": properties,

@@ -59,20 +59,11 @@ impl SourceFile {
             text.drain(..'\u{feff}'.len_utf8());
         }
         let lines = line_starts(&text);
-        Self(Arc::new(Inner {
-            id: FileId::next(),
-            path: path.into(),
-            text,
-            lines,
-        }))
+        Self(Arc::new(Inner { id: FileId::next(), path: path.into(), text, lines }))
     }
 
     /// The same for bytes just read. What is not UTF-8 text, or too large, becomes one diagnostic.
-    pub fn from_bytes(
-        path: impl Into<String>,
-        bytes: Vec<u8>,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Self> {
+    pub fn from_bytes(path: impl Into<String>, bytes: Vec<u8>, diagnostics: &mut Diagnostics) -> Option<Self> {
         if bytes.len() > MAX_FILE_BYTES {
             let file = Self::new(path, "");
             diagnostics.add_source(&file);
@@ -89,11 +80,8 @@ impl SourceFile {
                 let at = at.min(file.text().len());
                 diagnostics.add_source(&file);
                 diagnostics.push(
-                    Diagnostic::error(
-                        file.span(at, at + '\u{fffd}'.len_utf8()),
-                        "this file is not UTF-8 text",
-                    )
-                    .help("save the file as UTF-8"),
+                    Diagnostic::error(file.span(at, at + '\u{fffd}'.len_utf8()), "this file is not UTF-8 text")
+                        .help("save the file as UTF-8"),
                 );
                 None
             }
@@ -120,11 +108,7 @@ impl SourceFile {
         let text = self.text();
         let start = text.floor_char_boundary(start);
         let end = text.floor_char_boundary(end).max(start);
-        Span {
-            file: self.id(),
-            start,
-            end,
-        }
+        Span { file: self.id(), start, end }
     }
 
     /// Line and column of a byte, both from 1, the column in characters.
@@ -149,16 +133,11 @@ impl SourceFile {
 pub(crate) fn too_large(file: &SourceFile, bytes: usize) -> Diagnostic {
     Diagnostic::error(
         file.span(0, 0),
-        format!(
-            "this file is too large: {bytes} bytes, and at most {} MiB are read",
-            MAX_FILE_BYTES / 1024 / 1024
-        ),
+        format!("this file is too large: {bytes} bytes, and at most {} MiB are read", MAX_FILE_BYTES / 1024 / 1024),
     )
 }
 
 fn line_starts(text: &str) -> Vec<usize> {
     let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-    std::iter::once(0)
-        .chain(newlines.map(|(at, _)| at + 1))
-        .collect()
+    std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect()
 }

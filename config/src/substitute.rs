@@ -35,10 +35,8 @@ pub(crate) fn replace(
         }
         replaced.push_str(&text[at..sign]);
         let Some(length) = text[sign..].find('}') else {
-            diagnostics.push(
-                error(node, text, sign, "this `${` has no `}`".into())
-                    .help("write `$${` if `${` is meant"),
-            );
+            diagnostics
+                .push(error(node, text, sign, "this `${` has no `}`".into()).help("write `$${` if `${` is meant"));
             return None;
         };
         let end = sign + length + 1;
@@ -83,9 +81,7 @@ fn look_up<'t>(inside: &'t str, environment: &dyn Environment) -> Result<String,
         return Err(Reason::NotAName);
     }
     // As in a shell, `:-` also stands in for a variable that is set to nothing.
-    let value = environment
-        .var(name)
-        .filter(|value| default.is_none() || !value.is_empty());
+    let value = environment.var(name).filter(|value| default.is_none() || !value.is_empty());
     value.or(default.map(Into::into)).ok_or(Reason::Unset(name))
 }
 
@@ -97,8 +93,7 @@ impl Reason<'_> {
                 .help("write `$${` if `${` is meant"),
             Self::Unset(name) => {
                 let message = format!("the environment variable {} is not set", quoted(name));
-                error(node, text, sign, message)
-                    .help(format!("set it, or give a default: `${{{name}:-…}}`"))
+                error(node, text, sign, message).help(format!("set it, or give a default: `${{{name}:-…}}`"))
             }
             Self::Unreadable(path, reason) => {
                 let message = format!("the file {} {}", quoted(path), why(&reason));

@@ -4,13 +4,8 @@ use crate::{Diagnostic, SourceFile};
 
 /// One diagnostic for text that is not YAML, at a byte.
 pub(crate) fn explain(file: &SourceFile, at: usize, complaint: &str) -> Diagnostic {
-    let known = KNOWN
-        .iter()
-        .find(|known| complaint.contains(known.complaint));
-    let width = file.text()[at.min(file.text().len())..]
-        .chars()
-        .next()
-        .map_or(0, char::len_utf8);
+    let known = KNOWN.iter().find(|known| complaint.contains(known.complaint));
+    let width = file.text()[at.min(file.text().len())..].chars().next().map_or(0, char::len_utf8);
     let span = file.span(at, at + width);
     match known {
         Some(known) => Diagnostic::error(span, known.message).help(known.help),
@@ -26,11 +21,7 @@ struct Known {
 
 /// The first that matches counts.
 const KNOWN: &[Known] = &[
-    Known {
-        complaint: "tab",
-        message: "a tab cannot indent",
-        help: "indent with spaces",
-    },
+    Known { complaint: "tab", message: "a tab cannot indent", help: "indent with spaces" },
     Known {
         complaint: "while scanning a quoted scalar",
         message: "this quoted text does not end",
