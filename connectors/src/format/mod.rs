@@ -1,10 +1,18 @@
 //! Formats: how bytes become rows and rows become bytes. Separate from transports: any connector that carries bytes
 //! takes any format.
 
+mod column;
+mod json;
+mod print;
+mod scalar;
+pub mod schema;
+
 use arrow_array::RecordBatch;
 
-
-use crate::batch::{Payloads, RowFailure, Rows};
+use crate::{
+    batch::{Payloads, RowFailure, Rows},
+    error::Error,
+};
 
 /// How a stream of bytes (a file, a request's body) is cut into records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +47,16 @@ pub struct Decoded {
 pub trait Decoder: Send {
     /// Decodes all records. Bad ones never hurt their neighbours.
     fn decode(&mut self, payloads: &Payloads) -> Decoded;
+
+    /// Takes the first record of a stream whose framing has a [header](Framing::Csv): it names the columns of all
+    /// records until the next header. A transport calls it at the start of each file or body, also when it goes on in
+    /// the middle of one. Formats without headers ignore it.
+    ///
+    /// # Errors
+    /// If the header does not name a column that must be there.
+    fn header(&mut self, _record: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Rows as bytes, one after the other.
@@ -81,12 +99,9 @@ impl Encoded {
 pub trait Encoder: Send {
     /// Appends every row of `records` to `out`.
     fn encode(&mut self, records: &RecordBatch, out: &mut Encoded);
-}
 
-/// A configured format.
-#[derive(Clone, Debug, Default)]
-pub enum Format {
-    /// One JSON object a record.
-    #[default]
-    Json,
+    /// The line that a new file or body begins with, without a line end, if the format has one.
+    fn header(&self) -> Option<Vec<u8>> {
+        None
+    }
 }

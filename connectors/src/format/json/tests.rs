@@ -1,0 +1,88 @@
+use std::sync::Arc;
+
+use arrow_array::{Array, BinaryArray};
+use arrow_schema::{Field, Schema, SchemaRef};
+
+use super::*;
+use crate::{
+    batch::{Input, Payloads},
+    format::{Decoded, Decoder, Encoded, Encoder, schema::parse_type},
+    position::{Partition, Position},
+};
+
+pub(crate) fn payloads(messages: &[&[u8]]) -> Payloads {
+    Payloads {
+        values: BinaryArray::from_iter_values(messages),
+        metadata: vec![],
+        input: Arc::new(Input {
+            source: "s".into(),
+            partition: Partition::new("p"),
+            positions: (0..messages.len() as u64).map(Position::Offset).collect(),
+            keys: None,
+            headers: None,
+            read_at: 0,
+        }),
+    }
+}
+
+pub(crate) fn schema(columns: &[(&str, &str)]) -> SchemaRef {
+    let fields: Vec<Field> = columns.iter().map(|(name, text)| parse_type(name, text).unwrap()).collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn bids(count: usize) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|i| {
+            let extra: String = (0..70).map(|j| char::from(b'a' + ((i * 7 + j * 13) % 26) as u8)).collect();
+            format!(
+                r#"{{"auction":{},"bidder":{},"price":{},"channel":"channel-{}","url":"https://www.nexmark.com/abc{}/item.htm?query=1&channel_id={}","date_time":{},"extra":"{extra}"}}"#,
+                1000 + i % 777, 1000 + i * 31 % 5000, 100 + i * 7919 % 10_000_000, i % 10_000, i % 991, i * 1_048_576 % 99_999_999, 1_700_000_000_000u64 + i as u64
+            )
+            .into_bytes()
+        })
+        .collect()
+}
+
+fn measure(name: &str, bytes: usize, rows: usize, mut run: impl FnMut()) {
+    run();
+    let mut best = f64::MAX;
+    for _ in 0..7 {
+        let started = std::time::Instant::now();
+        for _ in 0..10 {
+            run();
+        }
+        best = best.min(started.elapsed().as_secs_f64() / 10.0);
+    }
+    println!("{name:32} {:8.0} MB/s {:8.2} M records/s {:7.1} ns", bytes as f64 / best / 1e6, rows as f64 / best / 1e6, best * 1e9 / rows as f64);
+}
+
+/// `cargo test --release -p riverhook-connectors json_speed -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn json_speed() {
+    let messages = bids(8192);
+    let refs: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    let bytes: usize = messages.iter().map(Vec::len).sum();
+    println!("{} bytes a record", bytes / messages.len());
+    let payloads = payloads(&refs);
+    let all = schema(&[
+        ("auction", "int64"), ("bidder", "int64"), ("price", "int64"), ("channel", "string"), ("url", "string"),
+        ("date_time", "timestamp(ms)"), ("extra", "string"),
+    ]);
+    let few = schema(&[("auction", "int64"), ("bidder", "int64"), ("price", "int64"), ("date_time", "timestamp(ms)")]);
+    for (name, schema) in [("decode 7 columns", &all), ("decode 4 columns", &few)] {
+        let mut decoder = JsonDecoder::new(schema.clone(), false).unwrap();
+        measure(name, bytes, messages.len(), || assert!(decoder.decode(&payloads).failed.is_empty()));
+    }
+    for (name, schema) in [("encode 7 columns", &all), ("encode 4 columns", &few)] {
+        let decoded = JsonDecoder::new(schema.clone(), false).unwrap().decode(&payloads);
+        let mut encoder = JsonEncoder::new(schema).unwrap();
+        let mut out = Encoded::default();
+        encoder.encode(&decoded.records, &mut out);
+        let bytes = out.bytes.len();
+        measure(name, bytes, messages.len(), || {
+            out.clear();
+            encoder.encode(&decoded.records, &mut out);
+        });
+    }
+}
