@@ -53,7 +53,8 @@ pub(crate) fn rows_of(
     let options = RecordBatchOptions::new().with_row_count(Some(messages - failed.len()));
     let values = if failed.is_empty() { payloads.values.clone() } else { without(&payloads.values, &failed) };
     let (offsets, bytes, _) = values.into_parts();
-    let columns = if schema.fields().is_empty() { vec![] } else { vec![column(BinaryArray::new(offsets, bytes, None))] };
+    let columns =
+        if schema.fields().is_empty() { vec![] } else { vec![column(BinaryArray::new(offsets, bytes, None))] };
     let records = RecordBatch::try_new_with_options(SchemaRef::clone(schema), columns, &options)
         .expect("the schema is the format's own, or nothing of it");
     Decoded { records, rows: good_rows(messages, &failed), failed }
@@ -65,7 +66,10 @@ fn without(values: &BinaryArray, failed: &[RowFailure]) -> BinaryArray {
     for failure in failed {
         keep.set_bit(failure.row as usize, false);
     }
-    filter(values, &BooleanArray::new(keep.finish(), None)).expect("the mask has a bit for every value").as_binary::<i32>().clone()
+    filter(values, &BooleanArray::new(keep.finish(), None))
+        .expect("the mask has a bit for every value")
+        .as_binary::<i32>()
+        .clone()
 }
 
 /// Whether `schema` has exactly one column, of one of these types: what a format without fields can write.
@@ -73,10 +77,18 @@ pub(crate) fn one_column(schema: &Schema, format: &str, types: &[&str]) -> Resul
     let wanted = types.join(" or ");
     match schema.fields().as_ref() {
         [field] if types.contains(&type_text(field).trim_end_matches('!')) => Ok(()),
-        [field] => Err(format!("format {format} writes one column of type {wanted}, but column `{}` is {}", field.name(), type_text(field))),
+        [field] => Err(format!(
+            "format {format} writes one column of type {wanted}, but column `{}` is {}",
+            field.name(),
+            type_text(field)
+        )),
         fields => {
             let names: Vec<_> = fields.iter().map(|field| field.name().as_str()).collect();
-            Err(format!("format {format} writes one column of type {wanted}, but there are {}: {}", names.len(), names.join(", ")))
+            Err(format!(
+                "format {format} writes one column of type {wanted}, but there are {}: {}",
+                names.len(),
+                names.join(", ")
+            ))
         }
     }
 }
@@ -97,7 +109,8 @@ impl BytesEncoder {
 
 impl Encoder for BytesEncoder {
     fn encode(&mut self, records: &RecordBatch, out: &mut Encoded) {
-        let column = arrow_cast::cast(records.column(0), &DataType::Binary).expect("the schema was checked: strings are bytes");
+        let column =
+            arrow_cast::cast(records.column(0), &DataType::Binary).expect("the schema was checked: strings are bytes");
         let column = column.as_binary::<i32>();
         for row in 0..column.len() {
             if column.is_valid(row) {

@@ -6,11 +6,12 @@
 use std::{mem, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, StringArray, StructArray, timezone::Tz,
+    ArrayRef, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, StringArray, StructArray,
+    timezone::Tz,
     types::{
-        ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-        TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
-        UInt32Type, UInt64Type,
+        ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+        Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+        UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
 };
 use arrow_buffer::{BooleanBufferBuilder, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
@@ -129,7 +130,8 @@ impl Record {
 impl Column {
     /// An empty column of this field.
     pub(crate) fn new(field: &FieldRef) -> Result<Self, Error> {
-        let unsupported = || Error::config(format!("column `{}`: text formats cannot hold {}", field.name(), field.data_type()));
+        let unsupported =
+            || Error::config(format!("column `{}`: text formats cannot hold {}", field.name(), field.data_type()));
         let values = match field.data_type() {
             DataType::Boolean => Values::Bool(BooleanBufferBuilder::new(0)),
             DataType::Int8 => Values::Int8(Vec::new()),
@@ -142,7 +144,9 @@ impl Column {
             DataType::UInt64 => Values::UInt64(Vec::new()),
             DataType::Float32 => Values::Float32(Vec::new()),
             DataType::Float64 => Values::Float64(Vec::new()),
-            DataType::Decimal128(precision, scale) => Values::Decimal { values: Vec::new(), precision: *precision, scale: *scale },
+            DataType::Decimal128(precision, scale) => {
+                Values::Decimal { values: Vec::new(), precision: *precision, scale: *scale }
+            }
             DataType::Date32 => Values::Date(Vec::new()),
             DataType::Timestamp(unit, zone) => {
                 let zone = zone.as_ref().map(|zone| zone.parse()).transpose().map_err(|_| unsupported())?;
@@ -154,11 +158,13 @@ impl Column {
             DataType::List(element) => Values::List { ends: Vec::new(), element: Box::new(Self::new(element)?) },
             DataType::Struct(fields) => Values::Struct(Record::new(fields)?),
             DataType::Map(entries, false) => match entries.data_type() {
-                DataType::Struct(fields) if fields.len() == 2 && fields[0].data_type() == &DataType::Utf8 => Values::Map {
-                    ends: Vec::new(),
-                    key: Box::new(Self::new(&fields[0])?),
-                    value: Box::new(Self::new(&fields[1])?),
-                },
+                DataType::Struct(fields) if fields.len() == 2 && fields[0].data_type() == &DataType::Utf8 => {
+                    Values::Map {
+                        ends: Vec::new(),
+                        key: Box::new(Self::new(&fields[0])?),
+                        value: Box::new(Self::new(&fields[1])?),
+                    }
+                }
                 _ => return Err(unsupported()),
             },
             _ => return Err(unsupported()),
@@ -272,13 +278,17 @@ impl Column {
                 Arc::new(ListArray::new(field, take_offsets(ends), element.finish(), nulls))
             }
             Values::Map { ends, key, value } => {
-                let DataType::Map(entries, sorted) = self.field.data_type() else { unreachable!("a map column has a map's type") };
+                let DataType::Map(entries, sorted) = self.field.data_type() else {
+                    unreachable!("a map column has a map's type")
+                };
                 let fields = Fields::from(vec![Arc::clone(&key.field), Arc::clone(&value.field)]);
                 let columns = StructArray::new(fields, vec![key.finish(), value.finish()], None);
                 Arc::new(MapArray::new(Arc::clone(entries), take_offsets(ends), columns, nulls, *sorted))
             }
             Values::Struct(record) => {
-                let DataType::Struct(fields) = self.field.data_type() else { unreachable!("a struct column has a struct's type") };
+                let DataType::Struct(fields) = self.field.data_type() else {
+                    unreachable!("a struct column has a struct's type")
+                };
                 let columns = record.finish();
                 let array = StructArray::try_new_with_length(fields.clone(), columns, nulls, length);
                 Arc::new(array.expect("the columns of a struct grow together"))
@@ -287,8 +297,14 @@ impl Column {
     }
 }
 
-fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<arrow_buffer::NullBuffer>, field: &Field) -> ArrayRef {
-    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(take(values)), nulls).with_data_type(field.data_type().clone()))
+fn primitive<T: ArrowPrimitiveType>(
+    values: &mut Vec<T::Native>,
+    nulls: Option<arrow_buffer::NullBuffer>,
+    field: &Field,
+) -> ArrayRef {
+    Arc::new(
+        PrimitiveArray::<T>::new(ScalarBuffer::from(take(values)), nulls).with_data_type(field.data_type().clone()),
+    )
 }
 
 /// Ends a list or map of which `length` elements exist in all.

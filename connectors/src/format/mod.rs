@@ -1,11 +1,18 @@
 //! Formats: how bytes become rows and rows become bytes. Separate from transports: any connector that carries bytes
 //! takes any format.
 
+mod bytes;
 mod column;
+mod csv;
 mod json;
 mod print;
 mod scalar;
 pub mod schema;
+mod settings;
+mod text;
+
+pub use csv::CsvSettings;
+pub use settings::{Format, FormatName, JsonSettings};
 
 use arrow_array::RecordBatch;
 

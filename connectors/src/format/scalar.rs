@@ -46,7 +46,10 @@ pub(crate) fn timestamp(text: &[u8], unit: TimeUnit, zone: Option<Tz>) -> Result
         None => zone.map_or(Ok(local), |zone| in_zone(local, zone))?,
     };
     let per_second = per_second(unit);
-    seconds.checked_mul(per_second).and_then(|units| units.checked_add(nanos / (1_000_000_000 / per_second))).ok_or(Misfit::Range)
+    seconds
+        .checked_mul(per_second)
+        .and_then(|units| units.checked_add(nanos / (1_000_000_000 / per_second)))
+        .ok_or(Misfit::Range)
 }
 
 /// The date that `text` begins with, as days since 1970-01-01, and what follows it.
@@ -59,7 +62,8 @@ fn leading_date(text: &[u8]) -> Result<(i32, &[u8]), Misfit> {
     }
     // Counted from 0000-03-01, so that the leap day is a year's last.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day - 1;
+    let days =
+        year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day - 1;
     let days = i32::try_from(days - 719_468).expect("four digits of a year are few days");
     Ok((days, rest))
 }

@@ -62,7 +62,8 @@ impl TextEncoder {
 
 impl Encoder for TextEncoder {
     fn encode(&mut self, records: &RecordBatch, out: &mut Encoded) {
-        let column = arrow_cast::cast(records.column(0), &DataType::Utf8).expect("the schema was checked: strings become strings");
+        let column = arrow_cast::cast(records.column(0), &DataType::Utf8)
+            .expect("the schema was checked: strings become strings");
         let column = column.as_string::<i32>();
         for row in 0..column.len() {
             if column.is_valid(row) {

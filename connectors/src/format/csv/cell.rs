@@ -25,20 +25,30 @@ pub(crate) fn append(column: &mut Column, text: &[u8], at: usize) -> Read<()> {
         Values::UInt64(values) => integer(trimmed).map(|value| values.push(value)),
         Values::Float32(values) => float(trimmed).map(|value| values.push(value)),
         Values::Float64(values) => float(trimmed).map(|value| values.push(value)),
-        Values::Decimal { values, precision, scale } => scalar::decimal(trimmed, *precision, *scale).map(|value| values.push(value)),
+        Values::Decimal { values, precision, scale } => {
+            scalar::decimal(trimmed, *precision, *scale).map(|value| values.push(value))
+        }
         Values::Date(values) => scalar::date(trimmed).map(|value| values.push(value)),
         Values::Timestamp { values, unit, zone } => {
             let value = scalar::timestamp(trimmed, *unit, *zone);
             // A bare number counts the column's unit. No timestamp is one, so the order does not matter.
-            value.or_else(|misfit| integer(trimmed).map_err(|number| if number == Misfit::Range { number } else { misfit })).map(|value| values.push(value))
+            value
+                .or_else(|misfit| {
+                    integer(trimmed).map_err(|number| if number == Misfit::Range { number } else { misfit })
+                })
+                .map(|value| values.push(value))
         }
         Values::Text(bytes) => {
             bytes.data.extend_from_slice(text);
             bytes.end();
             Ok(())
         }
-        Values::Binary(bytes) => BASE64.decode_vec(trimmed, &mut bytes.data).map(|()| bytes.end()).map_err(|_| Misfit::Form),
-        Values::Json(_) | Values::List { .. } | Values::Map { .. } | Values::Struct(_) => return nested(column, trimmed),
+        Values::Binary(bytes) => {
+            BASE64.decode_vec(trimmed, &mut bytes.data).map(|()| bytes.end()).map_err(|_| Misfit::Form)
+        }
+        Values::Json(_) | Values::List { .. } | Values::Map { .. } | Values::Struct(_) => {
+            return nested(column, trimmed);
+        }
     };
     fits.map_err(|misfit| unfit(column, misfit, at))?;
     column.push_valid();

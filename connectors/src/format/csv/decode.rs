@@ -42,7 +42,9 @@ impl CsvDecoder {
         let mut places = vec![None; schema.fields().len()];
         let mut width = None;
         if !settings.header {
-            let declared = declared.ok_or_else(|| Error::config("CSV without a header needs `schema:`, which names the columns in their order"))?;
+            let declared = declared.ok_or_else(|| {
+                Error::config("CSV without a header needs `schema:`, which names the columns in their order")
+            })?;
             for (place, field) in places.iter_mut().zip(schema.fields()) {
                 *place = declared.index_of(field.name()).ok();
             }
@@ -59,11 +61,20 @@ impl CsvDecoder {
         if message.trim_ascii().is_empty() && self.width != Some(1) {
             return Err(Fault::empty("the record is empty"));
         }
-        self.fields.split(message, self.dialect).map_err(|(at, what)| Fault::new("decode.csv.syntax", Some(at), what))?;
-        let (found, width) = (self.fields.len(), self.width.ok_or_else(|| Fault::new("decode.csv.columns", None, "no header came before the record"))?);
+        self.fields
+            .split(message, self.dialect)
+            .map_err(|(at, what)| Fault::new("decode.csv.syntax", Some(at), what))?;
+        let (found, width) = (
+            self.fields.len(),
+            self.width.ok_or_else(|| Fault::new("decode.csv.columns", None, "no header came before the record"))?,
+        );
         if found != width {
             let count = |count: usize| if count == 1 { "1 field".to_owned() } else { format!("{count} fields") };
-            return Err(Fault::new("decode.csv.columns", None, format!("the record has {}, expected {}", count(found), count(width))));
+            return Err(Fault::new(
+                "decode.csv.columns",
+                None,
+                format!("the record has {}, expected {}", count(found), count(width)),
+            ));
         }
         for (column, place) in self.record.columns.iter_mut().zip(&self.places) {
             let field = place.map(|place| self.fields.get(place)).filter(|field| !is_null(field, &self.null));
@@ -73,7 +84,11 @@ impl CsvDecoder {
                     column.push_null();
                     Ok(())
                 }
-                None => Err(Fault::new("decode.csv.missing", None, format!("the field has no value, and its type is `{}`", type_text(column.field())))),
+                None => Err(Fault::new(
+                    "decode.csv.missing",
+                    None,
+                    format!("the field has no value, and its type is `{}`", type_text(column.field())),
+                )),
             };
             read.map_err(|fault| fault.in_field(column.field().name()))?;
         }
@@ -92,7 +107,11 @@ impl Decoder for CsvDecoder {
         let mut failed = Vec::new();
         let mut rows = 0;
         for i in 0..messages.len() {
-            let read = if messages.is_null(i) { Err(Fault::empty("the record has no value")) } else { self.message(messages.value(i)) };
+            let read = if messages.is_null(i) {
+                Err(Fault::empty("the record has no value"))
+            } else {
+                self.message(messages.value(i))
+            };
             match read {
                 Ok(()) => rows += 1,
                 Err(fault) => {
@@ -106,7 +125,9 @@ impl Decoder for CsvDecoder {
 
     fn header(&mut self, record: &[u8]) -> Result<(), Error> {
         let record = record.strip_prefix(b"\xef\xbb\xbf").unwrap_or(record);
-        self.fields.split(record, self.dialect).map_err(|(at, what)| Error::fatal(format!("the CSV header is damaged at byte {at}: {what}")))?;
+        self.fields
+            .split(record, self.dialect)
+            .map_err(|(at, what)| Error::fatal(format!("the CSV header is damaged at byte {at}: {what}")))?;
         let mut index = HashMap::new();
         for place in 0..self.fields.len() {
             let name = String::from_utf8_lossy(self.fields.get(place).text).trim().to_owned();
@@ -117,7 +138,11 @@ impl Decoder for CsvDecoder {
         for (place, field) in self.places.iter_mut().zip(self.schema.fields()) {
             *place = index.get(field.name()).copied();
             if place.is_none() && !field.is_nullable() {
-                return Err(Error::fatal(format!("the CSV header has no column `{}`, which `schema:` requires ({})", field.name(), type_text(field))));
+                return Err(Error::fatal(format!(
+                    "the CSV header has no column `{}`, which `schema:` requires ({})",
+                    field.name(),
+                    type_text(field)
+                )));
             }
         }
         self.width = Some(self.fields.len());

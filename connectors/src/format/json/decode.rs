@@ -45,7 +45,11 @@ impl JsonDecoder {
         }
         self.values.object(&mut cursor, &mut self.record, row, 1)?;
         cursor.space();
-        if cursor.is_done() { Ok(()) } else { Err(Fault::syntax(cursor.at(), "something follows the object: expected one object a message")) }
+        if cursor.is_done() {
+            Ok(())
+        } else {
+            Err(Fault::syntax(cursor.at(), "something follows the object: expected one object a message"))
+        }
     }
 }
 

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, ListArray, MapArray, PrimitiveArray, RecordBatch,
-    StringArray, StructArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, ListArray, MapArray, PrimitiveArray,
+    RecordBatch, StringArray, StructArray,
     cast::AsArray,
     types::{
-        ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-        TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
-        UInt32Type, UInt64Type,
+        ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+        Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+        UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
 };
 use arrow_buffer::{NullBuffer, ScalarBuffer};
@@ -42,12 +42,17 @@ impl JsonEncoder {
 
 /// Why a column cannot be written.
 pub(crate) fn unwritable(field: &Field) -> String {
-    format!("column `{}`: text formats cannot write {}; CAST it to a string in SQL", field.name(), schema::type_text(field))
+    format!(
+        "column `{}`: text formats cannot write {}; CAST it to a string in SQL",
+        field.name(),
+        schema::type_text(field)
+    )
 }
 
 impl Encoder for JsonEncoder {
     fn encode(&mut self, records: &RecordBatch, out: &mut Encoded) {
-        let writers: Vec<_> = self.fields.iter().zip(records.columns()).map(|(field, column)| ValueWriter::new(field, column)).collect();
+        let writers: Vec<_> =
+            self.fields.iter().zip(records.columns()).map(|(field, column)| ValueWriter::new(field, column)).collect();
         out.ends.reserve(records.num_rows());
         for row in 0..records.num_rows() {
             write_object(&self.keys, &writers, row, &mut out.bytes);
@@ -152,8 +157,9 @@ impl ValueWriter {
             Values::Date(values) => print::date(values.value(row), out),
             Values::Binary(values) => print::base64(values.value(row), out),
             Values::Timestamp(values, unit) => {
+                let start = out.len();
                 if !print::timestamp(values[row], *unit, out) {
-                    out.clear();
+                    out.truncate(start);
                     print::number(values[row], out);
                 }
             }
@@ -202,7 +208,11 @@ impl Values {
             }
             DataType::Struct(fields) => {
                 let columns: &StructArray = array.as_struct();
-                let writers = fields.iter().zip(columns.columns()).map(|(field, column)| ValueWriter::new(field, column)).collect();
+                let writers = fields
+                    .iter()
+                    .zip(columns.columns())
+                    .map(|(field, column)| ValueWriter::new(field, column))
+                    .collect();
                 Self::Struct(object_keys(fields), writers)
             }
             _ => Self::Null,
@@ -220,12 +230,29 @@ pub(crate) fn writable(data_type: &DataType) -> Option<DataType> {
     use DataType as T;
     let inside = |field: &FieldRef| Some(Arc::new(field.as_ref().clone().with_data_type(writable(field.data_type())?)));
     Some(match data_type {
-        T::Null | T::Boolean | T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::UInt8 | T::UInt16 | T::UInt32 | T::UInt64 => data_type.clone(),
-        T::Float32 | T::Float64 | T::Decimal128(..) | T::Date32 | T::Timestamp(..) | T::Utf8 | T::Binary => data_type.clone(),
+        T::Null
+        | T::Boolean
+        | T::Int8
+        | T::Int16
+        | T::Int32
+        | T::Int64
+        | T::UInt8
+        | T::UInt16
+        | T::UInt32
+        | T::UInt64 => data_type.clone(),
+        T::Float32 | T::Float64 | T::Decimal128(..) | T::Date32 | T::Timestamp(..) | T::Utf8 | T::Binary => {
+            data_type.clone()
+        }
         T::Float16 => T::Float32,
         T::Date64 => T::Timestamp(TimeUnit::Millisecond, None),
         T::Decimal32(precision, scale) | T::Decimal64(precision, scale) => T::Decimal128(*precision, *scale),
-        T::Utf8View | T::LargeUtf8 | T::Time32(_) | T::Time64(_) | T::Duration(_) | T::Interval(_) | T::Decimal256(..) => T::Utf8,
+        T::Utf8View
+        | T::LargeUtf8
+        | T::Time32(_)
+        | T::Time64(_)
+        | T::Duration(_)
+        | T::Interval(_)
+        | T::Decimal256(..) => T::Utf8,
         T::BinaryView | T::LargeBinary | T::FixedSizeBinary(_) => T::Binary,
         T::Dictionary(_, values) => writable(values)?,
         T::List(element) | T::LargeList(element) | T::FixedSizeList(element, _) => T::List(inside(element)?),

@@ -5,10 +5,7 @@ use std::collections::HashMap;
 
 use arrow_schema::Fields;
 
-use super::{
-    fault::Read,
-    scan::Cursor,
-};
+use super::{fault::Read, scan::Cursor};
 
 /// Keys without a column that are remembered, so that they too are guessed. Others are searched for every time.
 const REMEMBERED: usize = 256;
@@ -39,7 +36,14 @@ struct Known {
 impl Keys {
     /// The keys of these columns.
     pub(crate) fn new(fields: &Fields) -> Self {
-        let mut keys = Self { known: Vec::new(), index: HashMap::new(), first: 0, last: None, scratch: Vec::new(), limit: REMEMBERED + fields.len() };
+        let mut keys = Self {
+            known: Vec::new(),
+            index: HashMap::new(),
+            first: 0,
+            last: None,
+            scratch: Vec::new(),
+            limit: REMEMBERED + fields.len(),
+        };
         for (column, field) in fields.iter().enumerate() {
             keys.remember(field.name(), Some(column));
         }

@@ -42,7 +42,8 @@ integers! {
 
 /// Powers of ten that an `f64` holds exactly.
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
 ];
 
 /// An exponent beyond this is zero or infinite anyway; it bounds the arithmetic.
@@ -93,7 +94,9 @@ impl<'a> Number<'a> {
             if end == first {
                 return Err((end, "expected a digit in the exponent"));
             }
-            let power = bytes[first..end].iter().fold(0i32, |power, digit| (power * 10 + i32::from(digit - b'0')).min(MAX_EXPONENT));
+            let power = bytes[first..end]
+                .iter()
+                .fold(0i32, |power, digit| (power * 10 + i32::from(digit - b'0')).min(MAX_EXPONENT));
             exponent = exponent.saturating_add(if minus { -power } else { power });
         }
         Ok((Self { text: &bytes[..end], negative, mantissa, digits: count, exponent, integral: false }, end))

@@ -89,7 +89,11 @@ impl<'a> Cursor<'a> {
 
     /// `word`, whose first byte is here.
     pub(crate) fn literal(&mut self, word: &'static str) -> Read<()> {
-        if self.skip_prefix(word.as_bytes()) { Ok(()) } else { Err(self.unexpected("`true`, `false`, `null` or another value")) }
+        if self.skip_prefix(word.as_bytes()) {
+            Ok(())
+        } else {
+            Err(self.unexpected("`true`, `false`, `null` or another value"))
+        }
     }
 
     /// The colon after a key, and the space around it.
@@ -185,7 +189,8 @@ impl<'a> Cursor<'a> {
     /// The number that begins here.
     #[inline(always)]
     pub(crate) fn number(&mut self) -> Read<Number<'a>> {
-        let (number, length) = Number::read(&self.bytes[self.at..]).map_err(|(offset, what)| Fault::syntax(self.at + offset, what))?;
+        let (number, length) =
+            Number::read(&self.bytes[self.at..]).map_err(|(offset, what)| Fault::syntax(self.at + offset, what))?;
         self.at += length;
         Ok(number)
     }

@@ -53,7 +53,12 @@ fn measure(name: &str, bytes: usize, rows: usize, mut run: impl FnMut()) {
         }
         best = best.min(started.elapsed().as_secs_f64() / 10.0);
     }
-    println!("{name:32} {:8.0} MB/s {:8.2} M records/s {:7.1} ns", bytes as f64 / best / 1e6, rows as f64 / best / 1e6, best * 1e9 / rows as f64);
+    println!(
+        "{name:32} {:8.0} MB/s {:8.2} M records/s {:7.1} ns",
+        bytes as f64 / best / 1e6,
+        rows as f64 / best / 1e6,
+        best * 1e9 / rows as f64
+    );
 }
 
 /// `cargo test --release -p riverhook-connectors json_speed -- --ignored --nocapture`
@@ -66,8 +71,13 @@ fn json_speed() {
     println!("{} bytes a record", bytes / messages.len());
     let payloads = payloads(&refs);
     let all = schema(&[
-        ("auction", "int64"), ("bidder", "int64"), ("price", "int64"), ("channel", "string"), ("url", "string"),
-        ("date_time", "timestamp(ms)"), ("extra", "string"),
+        ("auction", "int64"),
+        ("bidder", "int64"),
+        ("price", "int64"),
+        ("channel", "string"),
+        ("url", "string"),
+        ("date_time", "timestamp(ms)"),
+        ("extra", "string"),
     ]);
     let few = schema(&[("auction", "int64"), ("bidder", "int64"), ("price", "int64"), ("date_time", "timestamp(ms)")]);
     for (name, schema) in [("decode 7 columns", &all), ("decode 4 columns", &few)] {

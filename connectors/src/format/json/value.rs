@@ -200,13 +200,18 @@ impl ValueReader {
     fn odd_integer<T: Integer>(self, cursor: &mut Cursor<'_>, first: u8) -> Read<T> {
         let at = cursor.at();
         let number = self.number(cursor, first, T::NAME)?;
-        if number.is_integral() { number.integer().ok_or_else(|| out_of_range(at, T::NAME)) } else { self.whole(number, at) }
+        if number.is_integral() {
+            number.integer().ok_or_else(|| out_of_range(at, T::NAME))
+        } else {
+            self.whole(number, at)
+        }
     }
 
     /// A number with fraction or exponent where a whole one is wanted.
     #[cold]
     fn whole<T: Integer>(self, number: Number<'_>, at: usize) -> Read<T> {
-        let fraction = || Fault::wrong_type(at, format!("expected {}, found a number with a fraction or exponent", T::NAME));
+        let fraction =
+            || Fault::wrong_type(at, format!("expected {}, found a number with a fraction or exponent", T::NAME));
         if !self.coerce {
             return Err(fraction());
         }
@@ -223,8 +228,11 @@ impl ValueReader {
             b'"' if self.coerce => {
                 let at = cursor.at();
                 let text = cursor.string()?;
-                let number = text.plain().and_then(|text| Number::read(text).ok().filter(|(_, length)| *length == text.len()));
-                number.map(|(number, _)| number).ok_or_else(|| Fault::wrong_type(at, format!("expected {wanted}, found a string that is no number")))
+                let number =
+                    text.plain().and_then(|text| Number::read(text).ok().filter(|(_, length)| *length == text.len()));
+                number.map(|(number, _)| number).ok_or_else(|| {
+                    Fault::wrong_type(at, format!("expected {wanted}, found a string that is no number"))
+                })
             }
             _ => Err(mismatch(cursor, wanted)),
         }
@@ -253,14 +261,24 @@ impl ValueReader {
     }
 
     #[inline(always)]
-    fn timestamp(self, cursor: &mut Cursor<'_>, first: u8, unit: TimeUnit, zone: Option<arrow_array::timezone::Tz>) -> Read<i64> {
+    fn timestamp(
+        self,
+        cursor: &mut Cursor<'_>,
+        first: u8,
+        unit: TimeUnit,
+        zone: Option<arrow_array::timezone::Tz>,
+    ) -> Read<i64> {
         if first != b'"' {
             let at = cursor.at();
             if !matches!(first, b'-' | b'0'..=b'9') {
                 return Err(mismatch(cursor, "a timestamp"));
             }
             let number = cursor.number()?;
-            return if number.is_integral() { number.integer().ok_or_else(|| out_of_range(at, "timestamp")) } else { self.whole(number, at) };
+            return if number.is_integral() {
+                number.integer().ok_or_else(|| out_of_range(at, "timestamp"))
+            } else {
+                self.whole(number, at)
+            };
         }
         let text = cursor.string()?;
         let misfit = match text.plain().map_or(Err(Misfit::Form), |text| scalar::timestamp(text, unit, zone)) {
@@ -288,7 +306,8 @@ fn fill_missing(record: &mut Record, row: usize) -> Read<()> {
             continue;
         }
         if !column.field().is_nullable() {
-            let fault = Fault::missing(format!("the field is missing, and its type is `{}`", type_text(column.field())));
+            let fault =
+                Fault::missing(format!("the field is missing, and its type is `{}`", type_text(column.field())));
             return Err(fault.in_field(column.field().name()));
         }
         column.push_null();

@@ -5,6 +5,7 @@
 
 mod parse;
 mod print;
+mod setting;
 
 #[cfg(test)]
 mod tests;
@@ -15,9 +16,13 @@ use arrow_schema::{DataType, Field, FieldRef, Fields};
 
 pub use parse::{TypeError, parse_type};
 pub use print::{schema_text, type_text};
+pub use setting::SchemaSetting;
 
 /// Schemas may be nested this deep, types within types and maps within maps together.
 pub const MAX_DEPTH: usize = 32;
+
+/// The column by which changelogs tell additions from removals; no source may have it.
+const WEIGHT: &str = "_weight";
 
 /// The metadata by which Arrow's canonical JSON type is known: text that is JSON.
 const EXTENSION: &str = "ARROW:extension:name";

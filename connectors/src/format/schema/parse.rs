@@ -83,7 +83,9 @@ pub fn parse_type(name: &str, text: &str) -> Result<Field, TypeError> {
     let field = parser.field(name, 1)?;
     parser.space();
     if parser.at < text.len() {
-        return Err(parser.error(parser.at..text.len(), format!("`{}` does not belong to the type", &text[parser.at..])));
+        return Err(
+            parser.error(parser.at..text.len(), format!("`{}` does not belong to the type", &text[parser.at..]))
+        );
     }
     Ok(field)
 }
@@ -98,7 +100,9 @@ impl<'a> Parser<'a> {
     fn field(&mut self, name: &str, depth: usize) -> Result<Field, TypeError> {
         self.space();
         if depth > MAX_DEPTH {
-            return Err(self.error(self.at..self.text.len(), format!("types are nested deeper than {MAX_DEPTH} levels")));
+            return Err(
+                self.error(self.at..self.text.len(), format!("types are nested deeper than {MAX_DEPTH} levels"))
+            );
         }
         let start = self.at;
         let word = self.word();
@@ -151,12 +155,18 @@ impl<'a> Parser<'a> {
             "ms" => TimeUnit::Millisecond,
             "us" => TimeUnit::Microsecond,
             "ns" => TimeUnit::Nanosecond,
-            _ => return Err(self.error(start..self.at, "a timestamp's unit is one of s, ms, us and ns: timestamp(ms)".into())),
+            _ => {
+                return Err(
+                    self.error(start..self.at, "a timestamp's unit is one of s, ms, us and ns: timestamp(ms)".into())
+                );
+            }
         };
         if let Some(zone) = zone
             && zone.parse::<Tz>().is_err()
         {
-            let message = format!("`{zone}` is not a time zone: expected a name such as UTC or Europe/Berlin, or an offset such as +02:00");
+            let message = format!(
+                "`{zone}` is not a time zone: expected a name such as UTC or Europe/Berlin, or an offset such as +02:00"
+            );
             return Err(self.error(start..self.at, message));
         }
         Ok(DataType::Timestamp(unit, zone.map(Into::into)))
@@ -201,7 +211,9 @@ impl<'a> Parser<'a> {
         let rest = &self.text[self.at..];
         let name = rest[..rest.find([':', ',', '<', '>']).unwrap_or(rest.len())].trim_end();
         if name.is_empty() {
-            return Err(self.error(start..self.text.len(), "expected the name of a field: struct<a: int64, b: string>".into()));
+            return Err(
+                self.error(start..self.text.len(), "expected the name of a field: struct<a: int64, b: string>".into())
+            );
         }
         self.at += name.len();
         Ok(name)
@@ -250,9 +262,11 @@ impl<'a> Parser<'a> {
     fn unknown(&self, start: usize, word: &str) -> TypeError {
         let lower = word.to_lowercase();
         let names = PLAIN.iter().map(|(name, _)| *name).chain(WITH_PARAMETERS.iter().map(|(name, _)| *name));
-        let suggestion = OTHER_NAMES.iter().find(|(name, _)| *name == lower).map(|(_, ours)| (*ours).to_owned()).or_else(|| {
-            riverhook_config::nearest(&lower, names).map(ToOwned::to_owned)
-        });
+        let suggestion = OTHER_NAMES
+            .iter()
+            .find(|(name, _)| *name == lower)
+            .map(|(_, ours)| (*ours).to_owned())
+            .or_else(|| riverhook_config::nearest(&lower, names).map(ToOwned::to_owned));
         let message = if word.is_empty() { "expected a type".to_owned() } else { format!("there is no type `{word}`") };
         TypeError { at: start..self.at.max(start), message, suggestion }
     }

@@ -29,10 +29,14 @@ fn data_type_text(data_type: &DataType) -> String {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string",
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytes",
         DataType::Date32 => "date",
-        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => return format!("decimal({precision},{scale})"),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            return format!("decimal({precision},{scale})");
+        }
         DataType::Timestamp(unit, zone) => {
             let unit = unit_text(*unit);
-            return zone.as_ref().map_or_else(|| format!("timestamp({unit})"), |zone| format!("timestamp({unit},{zone})"));
+            return zone
+                .as_ref()
+                .map_or_else(|| format!("timestamp({unit})"), |zone| format!("timestamp({unit},{zone})"));
         }
         DataType::List(element) | DataType::LargeList(element) => return format!("list<{}>", type_text(element)),
         DataType::Struct(fields) => {
@@ -40,7 +44,8 @@ fn data_type_text(data_type: &DataType) -> String {
             return format!("struct<{}>", fields.join(", "));
         }
         DataType::Map(entries, _) => {
-            return map_fields(entries).map_or_else(|| data_type.to_string(), |(_, value)| format!("map<string,{}>", type_text(value)));
+            return map_fields(entries)
+                .map_or_else(|| data_type.to_string(), |(_, value)| format!("map<string,{}>", type_text(value)));
         }
         other => return other.to_string(),
     };
@@ -62,7 +67,11 @@ pub fn schema_text(schema: &Schema, indent: usize) -> String {
     for field in schema.fields() {
         let key = if is_plain_key(field.name()) { field.name().clone() } else { json_text(field.name()) };
         let value = type_text(field);
-        let value = if value.chars().all(|character| character.is_ascii_alphanumeric() || character == '!') { value } else { json_text(&value) };
+        let value = if value.chars().all(|character| character.is_ascii_alphanumeric() || character == '!') {
+            value
+        } else {
+            json_text(&value)
+        };
         text.push_str(&format!("{:indent$}{key}: {value}\n", ""));
     }
     text

@@ -65,9 +65,14 @@ fn wrong_types_are_located_and_the_right_one_suggested() {
 
 #[test]
 fn odd_texts_are_errors_and_no_panics() {
-    for text in ["ä", "list<ä", "struct<ä: ö>", "decimal(", "struct<a", "!", "map<string", "int64!!", "list<>", "💥<💥>"] {
+    for text in
+        ["ä", "list<ä", "struct<ä: ö>", "decimal(", "struct<a", "!", "map<string", "int64!!", "list<>", "💥<💥>"]
+    {
         let error = parse_type("c", text).unwrap_err();
-        assert!(error.at.end <= text.len() && text.is_char_boundary(error.at.start) && text.is_char_boundary(error.at.end), "{text}: {error:?}");
+        assert!(
+            error.at.end <= text.len() && text.is_char_boundary(error.at.start) && text.is_char_boundary(error.at.end),
+            "{text}: {error:?}"
+        );
     }
     let deep = "list<".repeat(MAX_DEPTH + 1);
     assert!(parse_type("c", &deep).unwrap_err().message.contains("nested deeper"));
