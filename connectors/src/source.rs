@@ -60,6 +60,8 @@ pub struct ReadContext {
     pub clock: Arc<dyn Clock>,
     /// Where the source says whether its server answers.
     pub status: Status,
+    /// The runtime for I/O that must go on while the task is busy.
+    pub io: tokio::runtime::Handle,
 }
 
 /// What a poll gave.
