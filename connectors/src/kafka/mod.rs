@@ -1,6 +1,144 @@
-//! The `kafka` connector.
+//! The `kafka` connector: consumer groups in, idempotent records out.
+//!
+//! Reading: [`source`] opens a group; [`group`] is its member, served by a thread of its own; each [`reader`] takes
+//! records from its partitions' [`queue`]s and copies them into Arrow arrays ([`records`]). [`start`] decides where a
+//! partition begins and what a gap means, [`slot`] what the process is called in its group.
+//!
+//! Writing: [`sink`] opens [`writer`]s, which share a [`producer`]; [`inflight`] turns deliveries into durable barriers;
+//! [`alone`] finds the one bad record among many.
+//!
+//! Both: [`settings`] is what the file says, [`client`] makes librdkafka's properties of it, [`topics`] asks whether the
+//! topics are there, and [`health`] decides what an error means.
 
-use crate::registry::Connector;
+mod alone;
+mod assignment;
+mod client;
+mod group;
+mod health;
+mod inflight;
+mod producer;
+mod queue;
+mod reader;
+mod records;
+mod settings;
+mod sink;
+mod slot;
+mod source;
+mod start;
+mod template;
+mod topics;
+mod writer;
+
+use riverhook_config::{MapReader, Reading, Setting, Shape, Spanned};
+
+use self::{
+    settings::{KafkaConnection, KafkaSink, KafkaSource},
+    sink::KafkaTopic,
+    source::KafkaTopics,
+    template::Template,
+    writer::Layout,
+};
+use crate::{
+    registry::{Connector, Setup, SinkEntry, SourceEntry},
+    sink::Sink,
+    source::Source,
+};
 
 /// The connector, for the registry.
-pub const CONNECTOR: Connector = Connector { name: "kafka", source: None, sink: None };
+pub const CONNECTOR: Connector = Connector {
+    name: "kafka",
+    source: Some(SourceEntry { shape: source_shape, read: read_source }),
+    sink: Some(SinkEntry { shape: sink_shape, read: read_sink }),
+};
+
+fn source_shape() -> Shape {
+    KafkaSource::shape().merge(KafkaConnection::shape())
+}
+
+fn sink_shape() -> Shape {
+    KafkaSink::shape().merge(KafkaConnection::shape())
+}
+
+fn read_source(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Option<Box<dyn Source>> {
+    let settings = KafkaSource::read_fields(map, cx);
+    let connection = KafkaConnection::read_fields(map, cx);
+    let connection = client::check(connection?, &setup.base, cx);
+    let settings = settings?;
+    let clashes = clashes(&settings, setup);
+    for clash in &clashes {
+        let node = map.node();
+        cx.push(
+            node.get("metadata")
+                .unwrap_or(node)
+                .error(clash)
+                .help("give it another name, as in `metadata: { key: kafka_key }`"),
+        );
+    }
+    let group = settings.group.clone().unwrap_or_else(|| setup.pipeline.to_string());
+    let source = KafkaTopics { connection: connection?, settings, group };
+    clashes.is_empty().then(|| Box::new(source) as Box<dyn Source>)
+}
+
+/// Metadata columns whose names are taken.
+fn clashes(settings: &KafkaSource, setup: &Setup) -> Vec<String> {
+    let names: Vec<_> = settings.metadata.0.iter().map(|(_, name)| name).collect();
+    let payload = |name: &&&String| setup.schema.as_ref().is_some_and(|schema| schema.field_with_name(name).is_ok());
+    let twice = |(at, name): &(usize, &&String)| names[..*at].contains(*name);
+    let clash = |name: &&String| format!("the payload has a column `{name}` too");
+    let double = |(_, name): (usize, &&String)| format!("two metadata columns are called `{name}`");
+    let with_payload = names.iter().filter(payload).map(clash);
+    with_payload.chain(names.iter().enumerate().filter(twice).map(double)).collect()
+}
+
+fn read_sink(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Option<Box<dyn Sink>> {
+    let settings = KafkaSink::read_fields(map, cx);
+    let connection = KafkaConnection::read_fields(map, cx);
+    let connection = client::check(connection?, &setup.base, cx);
+    let settings = settings?;
+    let layout = layout(&settings, cx);
+    let sink = KafkaTopic {
+        connection: connection?,
+        layout: layout?,
+        encoder: encoder(setup),
+        producer: Default::default(),
+        settings,
+    };
+    Some(Box::new(sink))
+}
+
+fn layout(settings: &KafkaSink, cx: &mut Reading<'_>) -> Option<Layout> {
+    let mut template = |text: &Spanned<String>| match Template::parse(text) {
+        Ok(template) => Some(template),
+        Err(problem) => {
+            cx.push(text.error(problem));
+            None
+        }
+    };
+    let key = match &settings.key {
+        None => Some(None),
+        Some(key) if !key.contains(['{', '}']) => Some(Some(Template::column(key))),
+        Some(key) => template(key).map(Some),
+    };
+    let headers: Vec<_> =
+        settings.headers.iter().map(|(name, text)| Some((name.to_owned(), template(text)?))).collect();
+    let timestamp = settings.timestamp.as_ref().map(|column| column.value.clone());
+    Some(Layout { key: key?, headers: headers.into_iter().collect::<Option<_>>()?, timestamp })
+}
+
+fn encoder(_setup: &Setup) -> sink::MakeEncoder {
+    struct Raw;
+    impl crate::format::Encoder for Raw {
+        fn encode(&mut self, records: &arrow_array::RecordBatch, out: &mut crate::format::Encoded) {
+            use arrow_array::{Array as _, cast::AsArray as _};
+            for row in 0..records.num_rows() {
+                if let Some(column) = records.column(0).as_binary_opt::<i32>() {
+                    out.bytes.extend_from_slice(column.value(row));
+                } else {
+                    out.bytes.extend_from_slice(records.column(0).as_string::<i32>().value(row).as_bytes());
+                }
+                out.ends.push(out.bytes.len());
+            }
+        }
+    }
+    Box::new(|_| Box::new(Raw))
+}

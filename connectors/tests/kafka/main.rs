@@ -1,0 +1,9 @@
+//! The Kafka connector against a real broker. `cargo xtask test` starts one; see `cluster.rs` for what happens without.
+#![allow(missing_docs, reason = "a test")]
+
+mod cluster;
+mod gaps;
+mod reading;
+mod security;
+mod settings;
+mod writing;
