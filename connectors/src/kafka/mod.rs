@@ -99,7 +99,7 @@ fn read_sink(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Op
     let sink = KafkaTopic {
         connection: connection?,
         layout: layout?,
-        encoder: encoder(setup),
+        format: setup.format.clone(),
         producer: Default::default(),
         settings,
     };
@@ -123,22 +123,4 @@ fn layout(settings: &KafkaSink, cx: &mut Reading<'_>) -> Option<Layout> {
         settings.headers.iter().map(|(name, text)| Some((name.to_owned(), template(text)?))).collect();
     let timestamp = settings.timestamp.as_ref().map(|column| column.value.clone());
     Some(Layout { key: key?, headers: headers.into_iter().collect::<Option<_>>()?, timestamp })
-}
-
-fn encoder(_setup: &Setup) -> sink::MakeEncoder {
-    struct Raw;
-    impl crate::format::Encoder for Raw {
-        fn encode(&mut self, records: &arrow_array::RecordBatch, out: &mut crate::format::Encoded) {
-            use arrow_array::{Array as _, cast::AsArray as _};
-            for row in 0..records.num_rows() {
-                if let Some(column) = records.column(0).as_binary_opt::<i32>() {
-                    out.bytes.extend_from_slice(column.value(row));
-                } else {
-                    out.bytes.extend_from_slice(records.column(0).as_string::<i32>().value(row).as_bytes());
-                }
-                out.ends.push(out.bytes.len());
-            }
-        }
-    }
-    Box::new(|_| Box::new(Raw))
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use arrow_schema::{DataType, Schema, SchemaRef};
+use arrow_schema::{DataType, Schema};
 use parking_lot::Mutex;
 
 use super::{
@@ -18,21 +18,17 @@ use super::{
 };
 use crate::{
     error::Error,
-    format::Encoder,
+    format::Format,
     sink::{Sink, WriteContext, Writer},
     status::Status,
 };
-
-/// Makes an encoder for rows of a schema.
-pub(super) type MakeEncoder = Box<dyn Fn(&SchemaRef) -> Box<dyn Encoder> + Send + Sync>;
 
 /// A configured Kafka sink.
 pub(super) struct KafkaTopic {
     pub(super) connection: KafkaConnection,
     pub(super) settings: KafkaSink,
     pub(super) layout: Layout,
-    /// Makes a writer's encoder.
-    pub(super) encoder: MakeEncoder,
+    pub(super) format: Format,
     /// The producer of the writers that are open.
     pub(super) producer: Mutex<Weak<Producer>>,
 }
@@ -64,7 +60,7 @@ impl KafkaTopic {
 
 impl Sink for KafkaTopic {
     fn check(&self, schema: &Schema) -> Result<(), Vec<String>> {
-        let mut problems = Vec::new();
+        let mut problems = self.format.check_write(schema).err().unwrap_or_default();
         if let Some(key) = &self.layout.key {
             problems.extend(key.problems("key", schema));
         }
@@ -89,7 +85,7 @@ impl Sink for KafkaTopic {
 
     fn open(&self, context: WriteContext) -> Result<Box<dyn Writer>, Error> {
         let producer = self.producer(&context.status)?;
-        let encoder = (self.encoder)(&context.schema);
+        let encoder = self.format.encoder(context.schema)?;
         Ok(Box::new(KafkaWriter::new(producer, encoder, self.layout.clone(), context.inflight_bytes)))
     }
 }

@@ -133,7 +133,8 @@ impl Cluster {
 
     /// Everything in a topic now.
     pub(crate) fn records(&self, topic: &str) -> Vec<Record> {
-        let consumer: BaseConsumer = self.config().set("group.id", "looking").set("enable.auto.commit", "false").create().unwrap();
+        let consumer: BaseConsumer =
+            self.config().set("group.id", "looking").set("enable.auto.commit", "false").create().unwrap();
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
         let (mut list, mut left) = (TopicPartitionList::new(), 0);
         for partition in metadata.topics()[0].partitions() {
@@ -215,7 +216,10 @@ fn read<T>(text: &str, make: impl FnOnce(&mut MapReader<'_>, &mut Reading<'_>) -
     });
     match made {
         Some(made) if !diagnostics.has_errors() => Ok(made),
-        _ => Err(diagnostics.iter().map(|found| format!("{}: {} {}\n", found.path, found.message, found.help.as_deref().unwrap_or_default())).collect()),
+        _ => Err(diagnostics
+            .iter()
+            .map(|found| format!("{}: {} {}\n", found.path, found.message, found.help.as_deref().unwrap_or_default()))
+            .collect()),
     }
 }
 
@@ -242,7 +246,14 @@ pub(crate) fn read_context(pipeline: &str, folder: &Path, parallelism: usize) ->
         state_dir: folder.to_path_buf(),
         clock: SystemClock::shared(),
         status: Status::starting("test"),
+        io: runtime().handle().clone(),
     }
+}
+
+/// The runtime of all tests.
+fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
+    RUNTIME.get_or_init(|| tokio::runtime::Runtime::new().unwrap())
 }
 
 /// A task that reads from all readers, as the engine does with one thread.
@@ -299,7 +310,8 @@ impl Task {
     pub(crate) fn values(&self) -> BTreeMap<Partition, Vec<String>> {
         let mut values: BTreeMap<_, Vec<String>> = BTreeMap::new();
         for payloads in &self.read {
-            let texts = payloads.values.iter().map(|value| String::from_utf8(value.unwrap_or(b"NULL").to_vec()).unwrap());
+            let texts =
+                payloads.values.iter().map(|value| String::from_utf8(value.unwrap_or(b"NULL").to_vec()).unwrap());
             values.entry(payloads.input.partition.clone()).or_default().extend(texts);
         }
         values
@@ -331,7 +343,7 @@ impl Task {
 }
 
 /// What a writer is opened with.
-pub(crate) fn write_context(folder: &Path, schema: &RecordBatch, io: &tokio::runtime::Runtime) -> WriteContext {
+pub(crate) fn write_context(folder: &Path, schema: &RecordBatch) -> WriteContext {
     WriteContext {
         sink: "out".into(),
         pipeline: "p".into(),
@@ -341,7 +353,7 @@ pub(crate) fn write_context(folder: &Path, schema: &RecordBatch, io: &tokio::run
         state_dir: folder.to_path_buf(),
         clock: SystemClock::shared(),
         status: Status::starting("test"),
-        io: io.handle().clone(),
+        io: runtime().handle().clone(),
     }
 }
 
@@ -354,15 +366,21 @@ pub(crate) fn rows(columns: &[(&str, Vec<Option<&str>>)]) -> Batch {
 /// Rows with an origin.
 pub(crate) fn batch(records: RecordBatch) -> Batch {
     let positions = (0..records.num_rows() as u64).map(Position::Offset).collect();
-    let input =
-        Input { source: "s".into(), partition: Partition::new("p-0"), positions, keys: None, headers: None, read_at: 0 };
+    let input = Input {
+        source: "s".into(),
+        partition: Partition::new("p-0"),
+        positions,
+        keys: None,
+        headers: None,
+        read_at: 0,
+    };
     Batch { records, rows: Rows::Same, input: Arc::new(input) }
 }
 
 /// Writes batches and closes; everything is durable then.
 pub(crate) fn write_all(sink: &dyn Sink, batches: &[Batch]) -> Result<Progress, Error> {
-    let (folder, io) = (tempfile::tempdir().unwrap(), tokio::runtime::Runtime::new().unwrap());
-    let mut writer: Box<dyn Writer> = sink.open(write_context(folder.path(), &batches[0].records, &io))?;
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer: Box<dyn Writer> = sink.open(write_context(folder.path(), &batches[0].records))?;
     for batch in batches {
         writer.write(batch)?;
     }

@@ -64,8 +64,11 @@ fn a_topic_that_was_made_anew_stops_the_source() {
     // Deleting a topic deletes its committed offsets too, unless another cluster's tools keep them: put them back.
     let stopping = source(&topic, &settings(&cluster, &topic, "")).unwrap();
     if cluster.committed(&topic, &topic, 1) == [None] {
-        let positions = [(riverhook_connectors::position::Partition::new(format!("{topic}-0")), "100".parse().unwrap())];
-        until("the offset is back", || stopping.move_committed(&positions.clone().into(), Duration::from_secs(5)).is_ok());
+        let positions =
+            [(riverhook_connectors::position::Partition::new(format!("{topic}-0")), "100".parse().unwrap())];
+        until("the offset is back", || {
+            stopping.move_committed(&positions.clone().into(), Duration::from_secs(5)).is_ok()
+        });
     }
     let mut task = Task::open(&*stopping, read_context(&topic, folder.path(), 1)).unwrap();
     let text = failure(&mut task).to_string();
@@ -80,7 +83,8 @@ fn retention_that_overtakes_a_running_source_stops_it_or_is_skipped() {
         let (topic, folder) = (cluster.topic("overtaken", 1, &[]), tempfile::tempdir().unwrap());
         cluster.fill(&topic, 1, 0, 100);
         // So little is fetched ahead that the rest can be deleted under the reader.
-        let options = "options: { queued.min.messages: 1, queued.max.messages.kbytes: 1, fetch.message.max.bytes: 100 }";
+        let options =
+            "options: { queued.min.messages: 1, queued.max.messages.kbytes: 1, fetch.message.max.bytes: 100 }";
         let text = settings(&cluster, &topic, &format!("on_gap: {on_gap}\n{options}"));
         let source = source(&topic, &text).unwrap();
         let mut context = read_context(&topic, folder.path(), 1);

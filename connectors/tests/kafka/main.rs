@@ -1,5 +1,5 @@
 //! The Kafka connector against a real broker. `cargo xtask test` starts one; see `cluster.rs` for what happens without.
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 mod cluster;
 mod gaps;

@@ -121,9 +121,13 @@ fn a_second_process_takes_half_of_the_partitions_and_nothing_is_lost() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), read);
-    let positions = |task: &Task| task.readers.iter().flat_map(|reader| reader.positions().into_keys()).collect::<Vec<_>>();
+    let positions =
+        |task: &Task| task.readers.iter().flat_map(|reader| reader.positions().into_keys()).collect::<Vec<_>>();
     let moved = positions(&second);
-    assert!(positions(&first).iter().all(|partition| !moved.contains(partition)), "a revoked partition has no position");
+    assert!(
+        positions(&first).iter().all(|partition| !moved.contains(partition)),
+        "a revoked partition has no position"
+    );
     first.close();
     second.close();
 }
@@ -191,10 +195,15 @@ fn tombstones_headers_nul_and_metadata_columns_arrive() {
     let headers = OwnedHeaders::new()
         .insert(Header { key: "trace", value: Some("abc") })
         .insert(Header { key: "none", value: None::<&str> });
-    cluster.send(BaseRecord::to(&topic).key(b"a\0b".as_slice()).payload(b"\xff".as_slice()).timestamp(1_700_000_000_123));
+    cluster
+        .send(BaseRecord::to(&topic).key(b"a\0b".as_slice()).payload(b"\xff".as_slice()).timestamp(1_700_000_000_123));
     cluster.send(BaseRecord::to(&topic).key(b"".as_slice()));
     cluster.send(BaseRecord::to(&topic).payload(b"{}".as_slice()).headers(headers));
-    let text = settings(&cluster, &topic, "metadata: { topic: t, partition: p, offset: o, timestamp: ts, key: k, headers: h }");
+    let text = settings(
+        &cluster,
+        &topic,
+        "metadata: { topic: t, partition: p, offset: o, timestamp: ts, key: k, headers: h }",
+    );
     let source = source(&topic, &text).unwrap();
     let fields: Vec<_> = source.metadata().iter().map(|field| field.name().clone()).collect();
     assert_eq!(fields, ["t", "p", "o", "ts", "k", "h"]);

@@ -41,7 +41,9 @@ fn scram_and_plain_logins_work() {
         // The users may have no rights: what counts is that the login is taken.
         match opened(&settings) {
             Ok(()) => {}
-            Err(error) => assert!(error.to_string().contains("ACL") || error.to_string().contains("no topic"), "{error}"),
+            Err(error) => {
+                assert!(error.to_string().contains("ACL") || error.to_string().contains("no topic"), "{error}")
+            }
         }
     }
 }
@@ -50,14 +52,22 @@ fn scram_and_plain_logins_work() {
 fn a_wrong_password_stops_with_a_clear_error() {
     let Some(brokers) = server("RIVERHOOK_TEST_KAFKA_SCRAM") else { return };
     let user = "sasl: { mechanism: SCRAM-SHA-256, username: alice, password: not-the-secret }";
-    refused(&format!("brokers: {brokers}\ntopic: t\n{user}"), ErrorKind::Fatal, "refused the credentials; check `sasl`");
+    refused(
+        &format!("brokers: {brokers}\ntopic: t\n{user}"),
+        ErrorKind::Fatal,
+        "refused the credentials; check `sasl`",
+    );
 }
 
 #[test]
 fn a_wrong_plain_password_stops_with_a_clear_error() {
     let Some(brokers) = server("RIVERHOOK_TEST_KAFKA_SASL_PLAIN") else { return };
     let user = "tls: false\nsasl: { mechanism: PLAIN, username: bob, password: not-the-secret }";
-    refused(&format!("brokers: {brokers}\ntopic: t\n{user}"), ErrorKind::Fatal, "refused the credentials; check `sasl`");
+    refused(
+        &format!("brokers: {brokers}\ntopic: t\n{user}"),
+        ErrorKind::Fatal,
+        "refused the credentials; check `sasl`",
+    );
 }
 
 #[test]
@@ -72,7 +82,11 @@ fn tls_works_with_the_right_authority_and_stops_with_another() {
         Ok(()) => {}
         Err(error) => assert!(error.to_string().contains("ACL"), "{error}"),
     }
-    refused(&format!("brokers: {brokers}\ntopic: {topic}\ntls: true"), ErrorKind::Fatal, "could not be reached by TLS; check `tls`");
+    refused(
+        &format!("brokers: {brokers}\ntopic: {topic}\ntls: true"),
+        ErrorKind::Fatal,
+        "could not be reached by TLS; check `tls`",
+    );
 }
 
 #[test]
