@@ -9,6 +9,8 @@ mod print;
 mod scalar;
 pub mod schema;
 mod settings;
+#[cfg(test)]
+mod test_support;
 mod text;
 
 pub use csv::CsvSettings;
