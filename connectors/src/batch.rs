@@ -90,7 +90,9 @@ impl Rows {
     pub fn take(&self, selection: &UInt32Array) -> Self {
         match self {
             Self::Same => Self::Index(selection.clone()),
-            Self::Index(index) => Self::Index(selection.values().iter().map(|row| index.value(*row as usize)).collect()),
+            Self::Index(index) => {
+                Self::Index(selection.values().iter().map(|row| index.value(*row as usize)).collect())
+            }
             Self::All => Self::All,
         }
     }
@@ -123,7 +125,11 @@ pub struct Batch {
 impl Batch {
     /// `length` rows from `offset` on, without copying them.
     pub fn slice(&self, offset: usize, length: usize) -> Self {
-        Self { records: self.records.slice(offset, length), rows: self.rows.slice(offset, length), input: Arc::clone(&self.input) }
+        Self {
+            records: self.records.slice(offset, length),
+            rows: self.rows.slice(offset, length),
+            input: Arc::clone(&self.input),
+        }
     }
 
     /// The rows `selection`, copied.

@@ -47,7 +47,9 @@ impl FromStr for Position {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self::Offset).map_err(|_| format!("`{text}` is not a position: expected a whole number such as 1042"))
+        text.parse()
+            .map(Self::Offset)
+            .map_err(|_| format!("`{text}` is not a position: expected a whole number such as 1042"))
     }
 }
 

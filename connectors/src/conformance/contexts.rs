@@ -36,7 +36,13 @@ impl Place {
         Ok(Self { folder, io: io.map_err(|error| format!("cannot start a runtime: {error}"))? })
     }
 
-    pub(super) fn read(&self, source: &dyn Source, parallelism: usize, positions: Positions, rows: usize) -> ReadContext {
+    pub(super) fn read(
+        &self,
+        source: &dyn Source,
+        parallelism: usize,
+        positions: Positions,
+        rows: usize,
+    ) -> ReadContext {
         let schema = source.schema().ok().flatten().unwrap_or_else(|| Arc::new(Schema::empty()));
         ReadContext {
             source: NODE.into(),
@@ -49,6 +55,7 @@ impl Place {
             state_dir: self.folder.clone(),
             clock: SystemClock::shared(),
             status: Status::starting("opening"),
+            io: self.io.handle().clone(),
         }
     }
 

@@ -47,7 +47,13 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(place: &Place, source: &dyn Source, positions: Positions, parallelism: usize, rows: usize) -> Result<Self, String> {
+    fn new(
+        place: &Place,
+        source: &dyn Source,
+        positions: Positions,
+        parallelism: usize,
+        rows: usize,
+    ) -> Result<Self, String> {
         let context = place.read(source, parallelism, positions, rows);
         let readers = source.open(context).map_err(|error| format!("it does not open: {error}"))?;
         ensure!(!readers.is_empty(), "it opened without a reader");
@@ -222,7 +228,8 @@ fn same(harness: &dyn SourceHarness, read: &Read, expected: &[Vec<Vec<u8>>]) -> 
         return Ok(());
     }
     let values = |records: &Vec<(Position, Vec<u8>)>| records.iter().map(|(_, value)| value.clone()).collect();
-    let mut read: Vec<Vec<Vec<u8>>> = read.values().map(values).filter(|records: &Vec<_>| !records.is_empty()).collect();
+    let mut read: Vec<Vec<Vec<u8>>> =
+        read.values().map(values).filter(|records: &Vec<_>| !records.is_empty()).collect();
     let mut expected: Vec<Vec<Vec<u8>>> = expected.iter().filter(|records| !records.is_empty()).cloned().collect();
     read.sort();
     expected.sort();
@@ -240,7 +247,8 @@ fn order(harness: &mut dyn SourceHarness) -> Finding {
 }
 
 fn apart(harness: &mut dyn SourceHarness) -> Finding {
-    let mut scene = Scene::new(harness, &sample(harness, 5), 100)?;
+    let records = sample(harness, 5);
+    let mut scene = Scene::new(harness, &records, 100)?;
     scene.opened.gather(harness, scene.total)?;
     let mut seen = Positions::new();
     for (partition, position) in scene.opened.readers.iter().flat_map(|reader| reader.positions()) {
@@ -311,12 +319,17 @@ fn after(harness: &mut dyn SourceHarness) -> Finding {
     rest.gather(harness, records.len() - 5)?;
     let rest = rest.close();
     let found = rest.get(&partition).map(Vec::as_slice).unwrap_or_default();
-    ensure!(found.first() == records.get(5), "reading from {next}, the position after {}, gave another record", records[4].0);
+    ensure!(
+        found.first() == records.get(5),
+        "reading from {next}, the position after {}, gave another record",
+        records[4].0
+    );
     Ok(())
 }
 
 fn idle(harness: &mut dyn SourceHarness) -> Finding {
-    let mut scene = Scene::new(harness, &sample(harness, 1), 100)?;
+    let records = sample(harness, 1);
+    let mut scene = Scene::new(harness, &records, 100)?;
     if !harness.abilities().fed {
         return Ok(());
     }
@@ -346,7 +359,8 @@ fn later(harness: &mut dyn SourceHarness) -> Finding {
 }
 
 fn end(harness: &mut dyn SourceHarness) -> Finding {
-    let mut scene = Scene::new(harness, &sample(harness, 10), 100)?;
+    let records = sample(harness, 10);
+    let mut scene = Scene::new(harness, &records, 100)?;
     if !scene.source.is_finite() && !harness.abilities().ends {
         return Ok(());
     }
@@ -378,8 +392,9 @@ fn large(harness: &mut dyn SourceHarness) -> Finding {
 }
 
 fn contents(harness: &mut dyn SourceHarness) -> Finding {
-    let mut records: Vec<Vec<u8>> =
-        ["καλημέρα", "\u{1f980}", "\"quoted\", 'too'", "a\tb", " spaces ", "\\n"].map(|text| text.as_bytes().to_vec()).into();
+    let mut records: Vec<Vec<u8>> = ["καλημέρα", "\u{1f980}", "\"quoted\", 'too'", "a\tb", " spaces ", "\\n"]
+        .map(|text| text.as_bytes().to_vec())
+        .into();
     if harness.abilities().any_bytes {
         records.extend([b"line\nend\r\n".to_vec(), b"nul\0inside".to_vec(), Vec::new(), vec![0xff, 0xfe, 0x00]]);
     }

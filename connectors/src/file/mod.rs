@@ -1,6 +1,47 @@
-//! The `file` connector.
+//! The `file` connector: reads files by name patterns, once or as they grow and arrive, and writes files that appear
+//! whole under their names.
+//!
+//! The source's way: [`names`] finds files, a reader ([`source`]) takes one after the other, [`input`] gives a file's
+//! bytes unpacked, [`records`] cuts them by [`cut`], [`whole`] and [`rows`] do it for formats that are not lines;
+//! [`follow`] watches what was read to its end. A partition is a file by its name as found, a position the next byte of
+//! the unpacked file (for Parquet the next row).
+//!
+//! The sink's way: [`template`] says which file a row goes to, a writer ([`sink`]) keeps the open files, and an
+//! [`output`] is one of them: hidden while it is written, then synced and renamed. [`patient`] waits out a full disk.
+//! [`leftovers`] removes what a crashed run left behind.
 
-use crate::registry::Connector;
+mod cut;
+mod follow;
+mod input;
+mod leftovers;
+mod metadata;
+mod names;
+mod output;
+mod patient;
+mod reader;
+mod records;
+mod rows;
+mod settings;
+mod sink;
+mod source;
+mod template;
+#[cfg(test)]
+mod tests;
+mod whole;
+mod writer;
+
+use riverhook_config::Setting;
+
+pub use self::{
+    settings::{Compression, FileMetadata, FileSinkSettings, FileSourceSettings, Replaced, Roll},
+    sink::FileSink,
+    source::FileSource,
+};
+use crate::registry::{Connector, SinkEntry, SourceEntry};
 
 /// The connector, for the registry.
-pub const CONNECTOR: Connector = Connector { name: "file", source: None, sink: None };
+pub const CONNECTOR: Connector = Connector {
+    name: "file",
+    source: Some(SourceEntry { shape: FileSourceSettings::shape, read: FileSource::read }),
+    sink: Some(SinkEntry { shape: FileSinkSettings::shape, read: FileSink::read }),
+};

@@ -200,5 +200,6 @@ impl State {
 fn within(values: &BinaryArray, bytes: usize) -> usize {
     let ends = &values.value_offsets()[1..];
     let first = values.value_offsets()[0];
-    ends.partition_point(|end| usize::try_from(end - first).is_ok_and(|size| size <= bytes)).clamp(1, values.len().max(1))
+    ends.partition_point(|end| usize::try_from(end - first).is_ok_and(|size| size <= bytes))
+        .clamp(1, values.len().max(1))
 }

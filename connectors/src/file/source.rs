@@ -1,0 +1,152 @@
+//! The source: its settings, and what can be said of it without reading records.
+
+use std::{fs::File, sync::Arc, time::Duration};
+
+use arrow_schema::{FieldRef, Schema, SchemaRef};
+use riverhook_config::{MapReader, OneOrMany, Reading};
+
+use super::{
+    FileMetadata, FileSourceSettings,
+    input::Packing,
+    names::Names,
+    reader::{FileReader, Queue},
+    records::{Records, Rules},
+    rows,
+};
+use crate::{
+    error::Error,
+    format::{Format, Framing},
+    position::{Partition, Position},
+    registry::Setup,
+    source::{Keeper, ReadContext, Reader, Source},
+};
+
+/// Files as a source.
+#[derive(Clone)]
+pub struct FileSource {
+    pub(super) settings: FileSourceSettings,
+    pub(super) names: Names,
+    pub(super) rules: Rules,
+}
+
+impl FileSource {
+    /// From the node's settings.
+    pub(super) fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Option<Box<dyn Source>> {
+        let settings = FileSourceSettings::read_fields(map, cx)?;
+        let OneOrMany(patterns) = &settings.path.value;
+        match Names::new(&setup.base, patterns) {
+            Ok(names) => Some(Box::new(Self::new(settings, names, &setup.format))),
+            Err(problem) => {
+                cx.push(settings.path.error(problem));
+                None
+            }
+        }
+    }
+
+    pub(super) fn new(settings: FileSourceSettings, names: Names, format: &Format) -> Self {
+        let rules = Rules {
+            format: format.clone(),
+            // A batch of Arrow holds at most 2 GiB.
+            max_record: settings.max_record.as_usize().min(1 << 30),
+            count_lines: settings.metadata.contains(&FileMetadata::Line),
+        };
+        Self { settings, names, rules }
+    }
+
+    pub(super) fn framing(&self) -> Framing {
+        self.rules.format.framing()
+    }
+
+    fn fields(&self) -> Vec<FieldRef> {
+        self.settings.metadata.iter().map(|metadata| metadata.field()).collect()
+    }
+
+    fn no_match(&self) -> Error {
+        Error::config(format!("no file matches {}: give the path relative to the pipeline file", self.names.describe()))
+    }
+}
+
+impl Source for FileSource {
+    fn keeper(&self) -> Keeper {
+        Keeper::Manifest
+    }
+
+    fn schema(&self) -> Result<Option<SchemaRef>, Error> {
+        if self.framing() != Framing::Container {
+            return Ok(None);
+        }
+        let first = self.names.find()?.into_iter().next().ok_or_else(|| self.no_match())?;
+        let file = File::open(&first.path).map_err(|error| cannot_open(&first.partition, error))?;
+        let schema = rows::schema(file).map_err(|error| {
+            Error::config(format!("{} is not a Parquet file that can be read", first.partition)).caused_by(error)
+        })?;
+        let metadata = self.fields();
+        if let Some(clash) = metadata.iter().find(|field| schema.index_of(field.name()).is_ok()) {
+            let name = clash.name();
+            return Err(Error::config(format!("{}: the column `{name}` is also in `metadata`", first.partition)));
+        }
+        Ok(Some(Arc::new(Schema::new(schema.fields().iter().cloned().chain(metadata).collect::<Vec<_>>()))))
+    }
+
+    fn metadata(&self) -> Vec<FieldRef> {
+        // Rows of a container come with their metadata columns.
+        if self.framing() == Framing::Container { Vec::new() } else { self.fields() }
+    }
+
+    fn is_finite(&self) -> bool {
+        !self.settings.follow
+    }
+
+    fn probe(&self, _timeout: Duration) -> Result<String, Error> {
+        match self.names.find()?.as_slice() {
+            [] if self.settings.follow => Ok(format!("no file matches {} yet", self.names.describe())),
+            [] => Err(self.no_match()),
+            [one] => Ok(format!("one file: {}", one.partition)),
+            [first, rest @ ..] => Ok(format!("{} files, from {} on", rest.len() + 1, first.partition)),
+        }
+    }
+
+    fn open(&self, context: ReadContext) -> Result<Vec<Box<dyn Reader>>, Error> {
+        let found = self.names.find()?;
+        if found.is_empty() && !self.settings.follow {
+            return Err(self.no_match());
+        }
+        let files = if self.settings.follow { usize::MAX } else { found.len() };
+        let readers = context.parallelism.clamp(1, files);
+        context.status.up();
+        let queue = Arc::new(Queue::new(found));
+        let source = Arc::new(self.clone());
+        let reader = |_| Box::new(FileReader::new(&source, &queue, &context)) as Box<dyn Reader>;
+        Ok((0..readers).map(reader).collect())
+    }
+
+    fn after(&self, partition: &Partition, position: Position) -> Result<Position, Error> {
+        let Position::Offset(from) = position;
+        let path = self.names.path_of(partition);
+        let file = File::open(&path).map_err(|error| cannot_open(partition, error))?;
+        let next = match self.framing() {
+            Framing::Container => Some(from + 1),
+            Framing::Whole => file.metadata().ok().map(|metadata| metadata.len().max(1)),
+            Framing::Lines | Framing::Csv { .. } => {
+                let records = Records::new(file, Packing::of(&path), &self.rules, from, true);
+                let end = records.and_then(|mut records| records.first_end());
+                end.map_err(|error| cannot_read(partition, from, error))?
+            }
+        };
+        let none = || Error::config(format!("{partition} has no record at {position}"));
+        next.map(Position::Offset).ok_or_else(none)
+    }
+}
+
+pub(super) fn cannot_open(partition: &Partition, error: std::io::Error) -> Error {
+    Error::fatal(format!("cannot open {partition}")).caused_by(error)
+}
+
+pub(super) fn cannot_read(
+    partition: &Partition,
+    position: u64,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    let message = format!("{partition} cannot be read from position {position} on: it is damaged or incomplete");
+    Error::fatal(message).caused_by(error)
+}
