@@ -63,9 +63,10 @@ pub(crate) struct Reply {
     pub(crate) failed: Vec<FailedRow>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift, Lower)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "wasmtime makes the values, out of what a guest passes")]
 pub(crate) enum Level {
     #[component(name = "error")]
     Error,

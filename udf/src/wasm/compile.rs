@@ -13,6 +13,8 @@ use super::cache::Cache;
 
 /// Compilations that were given up but cannot be stopped; with this many running, no other is begun.
 const MAX_ABANDONED: usize = 2;
+/// Threads of one compilation.
+const MAX_THREADS: usize = 4;
 
 /// The compiler and its cache.
 pub(crate) struct Compiler {
@@ -57,7 +59,7 @@ impl Compiler {
         thread::Builder::new()
             .name("function-compile".to_owned())
             .spawn(move || {
-                if sender.send(Component::new(&engine, code)).is_err() {
+                if sender.send(compile_alone(&engine, &code)).is_err() {
                     still_running.fetch_sub(1, Ordering::SeqCst);
                 }
             })
@@ -69,5 +71,15 @@ impl Compiler {
             },
             |result| result.map_err(|error| LoadError::Invalid(format!("{error:#}"))),
         )
+    }
+}
+
+/// Compiles on threads of its own. In the pool that all compilations would share, one that was given up would hold up
+/// every later one.
+fn compile_alone(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(|| Component::new(engine, code)),
+        Err(error) => Err(wasmtime::Error::msg(format!("no threads for the compiler: {error}"))),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_array::{Array as _, RecordBatch};
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use wasmtime::component::Func;
 use wasmtime::{Store, Trap};
@@ -34,7 +34,7 @@ pub(crate) struct WasmInstance {
     output: SchemaRef,
     /// None after a call that left the copy in doubt; the next call starts a fresh one.
     live: Option<Live>,
-    /// Whether a call has been made. The first is the cold one, though the copy was started before it.
+    /// How long the first copy took to start, until a call has reported it as its cold start.
     start: Option<Duration>,
 }
 
@@ -241,11 +241,26 @@ fn judge(error: &wasmtime::Error, state: &State, function: &Loaded, limit: Durat
         }
         return CallError::new(CallErrorKind::InvalidResponse, text);
     };
+    if breaks_contract(*trap) {
+        return CallError::new(CallErrorKind::InvalidResponse, trap.to_string());
+    }
     let message = match &state.log.last_error {
         Some(line) => format!("crashed: {trap}; its last error in the log: {}", cut(line, MAX_MESSAGE)),
         None => format!("crashed: {trap}"),
     };
     CallError::new(CallErrorKind::Crash, message)
+}
+
+/// Traps that say that an answer, or the text of a log line, lies beyond the guest's memory or is no such value.
+fn breaks_contract(trap: Trap) -> bool {
+    matches!(
+        trap,
+        Trap::StringOutOfBounds
+            | Trap::ListOutOfBounds
+            | Trap::InvalidDiscriminant
+            | Trap::InvalidChar
+            | Trap::UnalignedPointer
+    )
 }
 
 fn timed_out(limit: Duration) -> CallError {

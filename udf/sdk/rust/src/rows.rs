@@ -28,3 +28,24 @@ fn take(column: &ArrayRef, rows: &[u32]) -> ArrayRef {
     }
     make_array(taken.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn rows_are_taken_in_the_order_asked_for() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(0), None, Some(2), Some(3)]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c", "d"]));
+        let batch = RecordBatch::try_from_iter_with_nullable([("n", numbers, true), ("t", texts, true)]).unwrap();
+        let taken = take_rows(&batch, &[1, 2, 3, 0, 0]);
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(2), Some(3), Some(0), Some(0)]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["b", "c", "d", "a", "a"]));
+        assert_eq!(taken.columns(), [numbers, texts]);
+        assert_eq!(take_rows(&batch, &[]).num_rows(), 0);
+    }
+}
