@@ -1,6 +1,7 @@
 //! Formats: how bytes become rows and rows become bytes. Separate from transports: any connector that carries bytes
 //! takes any format.
 
+mod avro;
 mod bytes;
 mod column;
 mod csv;
@@ -13,6 +14,7 @@ mod settings;
 mod test_support;
 mod text;
 
+pub use avro::{AvroColumns, AvroSettings};
 pub use csv::CsvSettings;
 pub use settings::{Format, FormatName, JsonSettings};
 

@@ -1,12 +1,13 @@
 //! The `format:` of a node: which format, its settings, and what is made of them.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use arrow_schema::{Schema, SchemaRef};
 use riverhook_config::{Kind, MapReader, Node, Reading, Setting, Shape, StructShape, choices, settings};
 
 use super::{
     Decoder, Encoder, Framing,
+    avro::{AvroColumns, AvroDecoder, AvroSettings},
     bytes::{self, BytesDecoder, BytesEncoder},
     column::Column,
     csv::{CsvDecoder, CsvEncoder, CsvSettings},
@@ -36,6 +37,8 @@ choices! {
         Json = "json",
         /// Comma-separated values, one row a record.
         Csv = "csv",
+        /// One Avro datum a record, read by the schema in a file.
+        Avro = "avro",
         /// One string a record, in the column `value`; in files, one a line.
         Text = "text",
         /// The record as it is, in the column `value`; in files, the whole file.
@@ -52,6 +55,8 @@ pub enum Format {
     Json(JsonSettings),
     /// One CSV row a record. The schema is what `schema:` declares, whose order counts when there is no header.
     Csv(CsvSettings, Option<SchemaRef>),
+    /// One Avro datum a record. The columns are known once the format is [prepared](Format::prepare).
+    Avro(AvroSettings, Option<AvroColumns>),
     /// One string a record.
     Text,
     /// The record as it is.
@@ -72,6 +77,7 @@ impl Format {
         match self {
             Self::Json(_) => FormatName::Json,
             Self::Csv(..) => FormatName::Csv,
+            Self::Avro(..) => FormatName::Avro,
             Self::Text => FormatName::Text,
             Self::Bytes => FormatName::Bytes,
             Self::Parquet => FormatName::Parquet,
@@ -83,9 +89,13 @@ impl Format {
     ///
     /// # Errors
     /// If a file that the settings name cannot be read.
-    pub fn prepare(self, _base: &Path, declared: Option<&SchemaRef>) -> Result<Self, Error> {
+    pub fn prepare(self, base: &Path, declared: Option<&SchemaRef>) -> Result<Self, Error> {
         Ok(match self {
             Self::Csv(settings, _) => Self::Csv(settings, declared.map(Arc::clone)),
+            Self::Avro(settings, _) => {
+                let columns = load_avro(&base.join(&settings.schema_file))?;
+                Self::Avro(settings, Some(columns))
+            }
             other => other,
         })
     }
@@ -95,7 +105,7 @@ impl Format {
         match self {
             Self::Json(_) | Self::Text => Framing::Lines,
             Self::Csv(settings, _) => Framing::Csv { quote: settings.quote.0, header: settings.header },
-            Self::Bytes => Framing::Whole,
+            Self::Avro(..) | Self::Bytes => Framing::Whole,
             Self::Parquet => Framing::Container,
         }
     }
@@ -103,6 +113,7 @@ impl Format {
     /// The schema of the rows, where it is not for the user to declare.
     pub fn fixed_schema(&self) -> Option<SchemaRef> {
         match self {
+            Self::Avro(_, columns) => columns.as_ref().map(AvroColumns::schema),
             Self::Text => Some(text::schema()),
             Self::Bytes => Some(bytes::schema()),
             Self::Json(_) | Self::Csv(..) | Self::Parquet => None,
@@ -120,7 +131,7 @@ impl Format {
                     schema.fields().iter().filter_map(|field| Column::new(field).err().map(|error| error.to_string()));
                 none_of(problems.collect())
             }
-            Self::Text | Self::Bytes => {
+            Self::Avro(..) | Self::Text | Self::Bytes => {
                 let fixed = self.fixed_schema();
                 let known = |name: &str| fixed.as_ref().is_some_and(|fixed| fixed.index_of(name).is_ok());
                 let unknown = schema.fields().iter().filter(|field| !known(field.name()));
@@ -151,6 +162,7 @@ impl Format {
                         .collect(),
                 )
             }
+            Self::Avro(..) => Err(vec![avro_is_read().to_string()]),
             Self::Text => TextEncoder::new(schema).map(drop).map_err(|error| vec![error.to_string()]),
             Self::Bytes => BytesEncoder::new(schema).map(drop).map_err(|error| vec![error.to_string()]),
             Self::Parquet => Ok(()),
@@ -165,6 +177,12 @@ impl Format {
         Ok(match self {
             Self::Json(settings) => Box::new(JsonDecoder::new(schema, settings.coerce)?),
             Self::Csv(settings, declared) => Box::new(CsvDecoder::new(schema, settings, declared.as_deref())?),
+            Self::Avro(_, columns) => {
+                let columns = columns
+                    .clone()
+                    .ok_or_else(|| Error::config("the Avro schema was not loaded before records came"))?;
+                Box::new(AvroDecoder::new(columns, schema)?)
+            }
             Self::Text => Box::new(TextDecoder::new(schema)),
             Self::Bytes => Box::new(BytesDecoder::new(schema)),
             Self::Parquet => return Err(only_files()),
@@ -179,6 +197,7 @@ impl Format {
         Ok(match self {
             Self::Json(_) => Box::new(JsonEncoder::new(&schema)?),
             Self::Csv(settings, _) => Box::new(CsvEncoder::new(schema, settings)?),
+            Self::Avro(..) => return Err(avro_is_read()),
             Self::Text => Box::new(TextEncoder::new(&schema)?),
             Self::Bytes => Box::new(BytesEncoder::new(&schema)?),
             Self::Parquet => return Err(only_files()),
@@ -190,6 +209,18 @@ fn none_of(problems: Vec<String>) -> Result<(), Vec<String>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
+fn avro_is_read() -> Error {
+    Error::config("format avro can be read, not yet written: use json, csv or parquet here")
+}
+
+fn load_avro(path: &Path) -> Result<AvroColumns, Error> {
+    let failed = |error| {
+        Error::config(format!("the Avro schema {} cannot be read: check `schema_file`", path.display()))
+            .caused_by(error)
+    };
+    AvroColumns::parse(fs::read_to_string(path).map_err(failed)?)
+}
+
 fn only_files() -> Error {
     Error::config("format parquet is for files: use json, csv, text or bytes here")
 }
@@ -198,19 +229,25 @@ fn only_files() -> Error {
 impl Setting for Format {
     fn read(node: &Node, cx: &mut Reading<'_>) -> Option<Self> {
         if !matches!(node.kind, Kind::Map(_)) {
-            return Some(match FormatName::read(node, cx)? {
-                FormatName::Json => Self::default(),
-                FormatName::Csv => Self::Csv(CsvSettings::default(), None),
-                FormatName::Text => Self::Text,
-                FormatName::Bytes => Self::Bytes,
-                FormatName::Parquet => Self::Parquet,
-            });
+            return match FormatName::read(node, cx)? {
+                FormatName::Json => Some(Self::default()),
+                FormatName::Csv => Some(Self::Csv(CsvSettings::default(), None)),
+                FormatName::Avro => {
+                    let missing = node.error("format avro needs the file with its schema");
+                    cx.push(missing.expected("{ type: avro, schema_file: clicks.avsc }"));
+                    None
+                }
+                FormatName::Text => Some(Self::Text),
+                FormatName::Bytes => Some(Self::Bytes),
+                FormatName::Parquet => Some(Self::Parquet),
+            };
         }
         let mut map = MapReader::new(node);
         let name = map.field::<FormatName>("type", cx)?;
         let format = match name {
             FormatName::Json => JsonSettings::read_fields(&mut map, cx).map(Self::Json),
             FormatName::Csv => read_csv(node, &mut map, cx),
+            FormatName::Avro => AvroSettings::read_fields(&mut map, cx).map(|settings| Self::Avro(settings, None)),
             FormatName::Text => Some(Self::Text),
             FormatName::Bytes => Some(Self::Bytes),
             FormatName::Parquet => Some(Self::Parquet),
@@ -228,6 +265,7 @@ impl Setting for Format {
             let shape = match name {
                 FormatName::Json => of(JsonSettings::shape()),
                 FormatName::Csv => of(CsvSettings::shape()),
+                FormatName::Avro => of(AvroSettings::shape()),
                 FormatName::Text | FormatName::Bytes | FormatName::Parquet => StructShape::default(),
             };
             (name.as_str(), shape)
