@@ -16,6 +16,7 @@ mod text;
 
 pub use avro::{AvroColumns, AvroSettings};
 pub use csv::CsvSettings;
+pub(crate) use json::{ValueWriter, unwritable, writable, write_string};
 pub use settings::{Format, FormatName, JsonSettings};
 
 use arrow_array::RecordBatch;

@@ -16,7 +16,7 @@ mod value;
 mod tests;
 
 pub(crate) use decode::{JsonDecoder, finish, good_rows, row_number, strip_confluent};
-pub(crate) use encode::{JsonEncoder, ValueWriter, unwritable, writable};
+pub(crate) use encode::{JsonEncoder, ValueWriter, unwritable, writable, write_string};
 pub(crate) use fault::{Fault, Read};
 pub(crate) use keys::Keys;
 pub(crate) use scan::Cursor;
