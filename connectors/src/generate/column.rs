@@ -255,10 +255,13 @@ fn make(settings: &FieldSettings, step: Duration) -> Result<Make, String> {
     way("sequence", settings.sequence.as_ref().map(|it| Ok(Make::Sequence { start: it.start, step: it.step })));
     way("choice", settings.choice.as_ref().map(|values| choice(values, settings.weights.as_deref())));
     way("uuid", settings.uuid.filter(|wanted| *wanted).map(|_| Ok(Make::Uuid)));
-    way("normal", settings.normal.as_ref().map(|it| {
-        let normal = Normal::new(it.mean, it.stddev).map(Make::Normal);
-        normal.map_err(|_| "`stddev` cannot be below 0".into())
-    }));
+    way(
+        "normal",
+        settings.normal.as_ref().map(|it| {
+            let normal = Normal::new(it.mean, it.stddev).map(Make::Normal);
+            normal.map_err(|_| "`stddev` cannot be below 0".into())
+        }),
+    );
     way("uniform", settings.uniform.as_ref().map(|it| uniform(&it.min, &it.max)));
     way("zipf", settings.zipf.as_ref().map(|it| zipf(it.n, it.exponent)));
     way("timestamp", settings.timestamp.as_ref().map(|it| Ok(time(it, step))));
@@ -287,7 +290,8 @@ fn choice(values: &[Value], weights: Option<&[f64]>) -> Result<Make, String> {
             return Err(format!("there are {} values and {} weights", values.len(), weights.len()));
         }
         Some(weights) => {
-            let weighted = WeightedIndex::new(weights).map_err(|_| "weights are at least 0, and one is above".to_owned());
+            let weighted =
+                WeightedIndex::new(weights).map_err(|_| "weights are at least 0, and one is above".to_owned());
             Some(weighted?)
         }
     };

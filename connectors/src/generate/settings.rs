@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use riverhook_config::{Kind, Map, Node, Reading, Setting, Shape, Spanned, choices, settings};
+use riverhook_config::{Map, Node, Reading, Setting, Shape, Spanned, choices, settings};
 
 settings! {
     /// Made-up rows: columns of seeded random values, or the events of the NEXMark benchmark. The same seed gives the

@@ -1,10 +1,6 @@
 //! The source: which rows are due when, partition by partition.
 
-use std::{
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
@@ -39,7 +35,7 @@ pub(super) struct GenerateSource {
 #[derive(Clone, Debug)]
 enum MadeUp {
     Fields(Vec<Column>),
-    Nexmark(Nexmark),
+    Nexmark(Box<Nexmark>),
 }
 
 /// From the node's settings.
@@ -56,7 +52,8 @@ pub(super) fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, _setup: &Setup
         problems.push(wrong.error(format!("`partitions` is from 1 to {MAX_PARTITIONS}")));
     }
     if settings.fields.is_some() == settings.nexmark.is_some() {
-        let wrong = node.error("this source does not say which rows, or says it twice").expected("`fields` or `nexmark`");
+        let wrong =
+            node.error("this source does not say which rows, or says it twice").expected("`fields` or `nexmark`");
         problems.push(wrong.help("write for example  fields: { id: { sequence: {} }, user: { choice: [ann, bob] } }"));
     }
     let failed = !problems.is_empty();
@@ -73,16 +70,15 @@ impl MadeUp {
             made.map_err(|message| problems.push(place.error(message))).ok()
         }
         if let Some(nexmark) = &settings.nexmark {
-            return said(nexmark, Nexmark::new(nexmark), problems).map(Self::Nexmark);
+            return said(nexmark, Nexmark::new(nexmark), problems).map(Box::new).map(Self::Nexmark);
         }
         let step = match &settings.rate {
             Some(rate) if rate.value > 0.0 => Duration::try_from_secs_f64(1.0 / rate.value).unwrap_or(Duration::MAX),
             _ => Duration::from_millis(1),
         };
         let fields = settings.fields.as_ref()?.iter();
-        let columns: Vec<_> = fields
-            .map(|(name, field)| said(field, Column::new(name, field, settings.seed, step), problems))
-            .collect();
+        let columns: Vec<_> =
+            fields.map(|(name, field)| said(field, Column::new(name, field, settings.seed, step), problems)).collect();
         columns.into_iter().collect::<Option<_>>().map(Self::Fields)
     }
 
@@ -141,7 +137,16 @@ impl Source for GenerateSource {
         let reader = |number: u64| {
             let own = places.iter().filter(|place| place.number % readers == number).cloned().collect();
             let row_bytes = 64;
-            GenerateReader { source: self.clone(), places: own, turn: 0, context: context.clone(), now, first, begun, row_bytes }
+            GenerateReader {
+                source: self.clone(),
+                places: own,
+                turn: 0,
+                context: context.clone(),
+                now,
+                first,
+                begun,
+                row_bytes,
+            }
         };
         Ok((0..readers).map(|number| Box::new(reader(number)) as Box<dyn Reader>).collect())
     }
@@ -229,7 +234,12 @@ impl GenerateReader {
     }
 
     /// How many rows of the partition are due and not yet made.
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "53 bits of rows are enough")]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "53 bits of rows are enough"
+    )]
     fn due(&self, place: &Place, elapsed: Duration) -> u64 {
         let Some(rate) = self.source.rate else { return u64::MAX };
         // Row 0 of all is due at once, and each partition's turn comes one row of all later.
@@ -257,7 +267,13 @@ impl GenerateReader {
         let place = &mut self.places[which];
         let begin = place.next;
         place.next += count as u64;
-        let range = Range { first: begin * partitions + place.number, step: partitions, count, now: self.now, since: self.first };
+        let range = Range {
+            first: begin * partitions + place.number,
+            step: partitions,
+            count,
+            now: self.now,
+            since: self.first,
+        };
         let records = self.source.rows.make(schema, range);
         let batch = Batch {
             records,

@@ -117,7 +117,8 @@ fn every_kind_of_value_is_what_it_should_be() {
     let first = texts("item").iter().filter(|item| **item == "/item/1").count();
     assert!((150..300).contains(&first), "{first}");
     let times = column("ts").as_primitive::<TimestampMillisecondType>().values().to_vec();
-    let late: Vec<i64> = times.iter().enumerate().map(|(row, time)| 1_767_225_600_000 + row as i64 * 10 - time).collect();
+    let late: Vec<i64> =
+        times.iter().enumerate().map(|(row, time)| 1_767_225_600_000 + row as i64 * 10 - time).collect();
     assert!(late.iter().all(|late| (0..=5000).contains(late)) && late.iter().any(|late| *late > 4000));
     assert!((60..140).contains(&column("flag").as_boolean().true_count()));
     assert!(whole("n").iter().all(|n| (1..=6).contains(n)) && (1..=6).all(|n| whole("n").contains(&n)));
@@ -211,7 +212,9 @@ fn times_that_begin_now_go_on_after_a_restart() {
 
 #[test]
 fn nexmark_bids_have_exact_times() {
-    let source = read("nexmark: { events: bids, events_per_second: 1000, base_time: 2020-01-01T00:00:00Z }\ncount: 40000000").unwrap();
+    let source =
+        read("nexmark: { events: bids, events_per_second: 1000, base_time: 2020-01-01T00:00:00Z }\ncount: 40000000")
+            .unwrap();
     let schema = source.schema().unwrap().unwrap();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["auction", "bidder", "price", "channel", "url", "date_time", "extra"]);
@@ -227,7 +230,8 @@ fn nexmark_bids_have_exact_times() {
 
 #[test]
 fn what_is_wrong_is_said_all_at_once_and_where() {
-    let wrong = read("
+    let wrong = read(
+        "
 rate: 0
 partitions: 5000
 fields:
@@ -239,7 +243,10 @@ fields:
   f: { uniform: { min: 2, max: 1 } }
   g: { normal: { stddev: -1 } }
   h: { uuid: true, format: \"u{}\" }
-").err().unwrap();
+",
+    )
+    .err()
+    .unwrap();
     for (line, text) in [
         (2, "above 0"),
         (3, "1 to 1024"),

@@ -41,7 +41,7 @@ pub struct Rendering<'t> {
 
 enum Place<'t> {
     Text(&'t str),
-    Value { writer: ValueWriter, quoted: bool },
+    Value { writer: Box<ValueWriter>, quoted: bool },
     Time { times: Times, items: &'t [Item<'static>], quoted: bool },
 }
 
@@ -56,7 +56,7 @@ impl<'t> Rendering<'t> {
                 let (column, quoted) = (records.column(index), value.quoted);
                 match &value.pattern {
                     Some(items) => Place::Time { times: Times::new(column), items, quoted },
-                    None => Place::Value { writer: ValueWriter::new(field, column), quoted },
+                    None => Place::Value { writer: Box::new(ValueWriter::new(field, column)), quoted },
                 }
             }
         });
