@@ -255,13 +255,7 @@ fn make(settings: &FieldSettings, step: Duration) -> Result<Make, String> {
     way("sequence", settings.sequence.as_ref().map(|it| Ok(Make::Sequence { start: it.start, step: it.step })));
     way("choice", settings.choice.as_ref().map(|values| choice(values, settings.weights.as_deref())));
     way("uuid", settings.uuid.filter(|wanted| *wanted).map(|_| Ok(Make::Uuid)));
-    way(
-        "normal",
-        settings.normal.as_ref().map(|it| {
-            let normal = Normal::new(it.mean, it.stddev).map(Make::Normal);
-            normal.map_err(|_| "`stddev` cannot be below 0".into())
-        }),
-    );
+    way("normal", settings.normal.as_ref().map(|it| normal(it.mean, it.stddev)));
     way("uniform", settings.uniform.as_ref().map(|it| uniform(&it.min, &it.max)));
     way("zipf", settings.zipf.as_ref().map(|it| zipf(it.n, it.exponent)));
     way("timestamp", settings.timestamp.as_ref().map(|it| Ok(time(it, step))));
@@ -296,6 +290,11 @@ fn choice(values: &[Value], weights: Option<&[f64]>) -> Result<Make, String> {
         }
     };
     Ok(Make::Choice(typed, weights))
+}
+
+fn normal(mean: f64, stddev: f64) -> Result<Make, String> {
+    let normal = Normal::new(mean, stddev).ok().filter(|_| stddev >= 0.0);
+    normal.map(Make::Normal).ok_or_else(|| "`stddev` cannot be below 0".into())
 }
 
 fn uniform(min: &Value, max: &Value) -> Result<Make, String> {

@@ -13,9 +13,6 @@ use chrono::{DateTime, Utc, format::Item};
 use super::{Part, Template};
 use crate::format::{ValueWriter, write_string};
 
-/// What a path has for a value that is null or empty, as Hive and what reads its folders have it.
-const NO_VALUE: &[u8] = b"__HIVE_DEFAULT_PARTITION__";
-
 /// How values are written, so that a value never changes the meaning of the text around it. Null is `null` unless said
 /// otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +25,6 @@ pub enum Escape {
     Url,
     /// For an HTTP header: control characters are spaces. Null is nothing.
     Header,
-    /// For one part of a file's path: separators, and what some file systems refuse, percent-encoded, as well as dots at
-    /// the beginning. Null and the empty text are `__HIVE_DEFAULT_PARTITION__`.
-    Path,
 }
 
 /// A template bound to the columns of a batch.
@@ -112,13 +106,6 @@ fn write_escaped(value: Option<&[u8]>, escape: Escape, quoted: bool, out: &mut V
         }
         (Escape::Header, Some(value)) => {
             out.extend(value.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }));
-        }
-        (Escape::Path, None | Some([])) => out.extend_from_slice(NO_VALUE),
-        (Escape::Path, Some(value)) => {
-            let dots = value.iter().take_while(|byte| **byte == b'.').count();
-            percent(&value[..dots], |_| false, out);
-            let plain = |byte: u8| !byte.is_ascii_control() && !br#"/\%:*?"<>|={}"#.contains(&byte);
-            percent(&value[dots..], plain, out);
         }
     }
 }
