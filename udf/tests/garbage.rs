@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, StringArray};
+use arrow_array::{ArrayRef, Decimal128Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use riverhook_udf::{CallErrorKind, Function as _, Invocation, Limits, OpenError};
 use support::guest::{SAME_BATCH, component, with_process};
@@ -177,4 +177,18 @@ fn garbage_at_random_never_gets_through_as_a_panic() {
             let _ = open(&function).call(&support::numbers([1, 2, 3]), &Invocation::default());
         }
     }
+}
+
+#[test]
+fn a_decimal_with_too_many_digits_is_refused() {
+    let function = function(
+        &with_process(&format!(
+            "{SAME_BATCH} (drop) (i64.store (i32.load (i32.add (local.get $ptr) (i32.const 8))) (i64.const 1000)) (i32.const 64)"
+        )),
+        Limits::default(),
+    );
+    let decimals = Decimal128Array::from(vec![5]).with_precision_and_scale(3, -2).unwrap();
+    let batch = RecordBatch::try_from_iter([("d", Arc::new(decimals) as ArrayRef)]).unwrap();
+    let error = function.instance(batch.schema()).unwrap().call(&batch, &Invocation::default()).result.unwrap_err();
+    assert_eq!(error.message, "column `d`: a decimal has more digits than its type");
 }

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{ByteArrayType, GenericBinaryType, GenericStringType};
+use arrow_array::types::{
+    ByteArrayType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, GenericBinaryType,
+    GenericStringType,
+};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, FixedSizeListArray, GenericByteArray, GenericListArray, MapArray, NullArray,
     OffsetSizeTrait, RecordBatch, RecordBatchOptions, StructArray, make_array,
@@ -171,29 +174,25 @@ impl Reader {
             .build()
             .map_err(|error| text(&error))?;
         let array = make_array(data);
-        decimals_fit(array.as_ref()).map_err(|error| text(&error))?;
-        Ok(array)
+        if decimals_fit(array.as_ref()) { Ok(array) } else { Err("a decimal has more digits than its type".to_owned()) }
     }
 }
 
 /// Arrow itself does not look at the digits of a decimal; a value beyond its precision would surface far from here.
-fn decimals_fit(array: &dyn Array) -> Result<(), ArrowError> {
-    use arrow_array::types::{Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type};
+fn decimals_fit(array: &dyn Array) -> bool {
     match array.data_type() {
-        DataType::Decimal32(precision, _) => {
-            array.as_primitive::<Decimal32Type>().validate_decimal_precision(*precision)
-        }
-        DataType::Decimal64(precision, _) => {
-            array.as_primitive::<Decimal64Type>().validate_decimal_precision(*precision)
-        }
-        DataType::Decimal128(precision, _) => {
-            array.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision)
-        }
-        DataType::Decimal256(precision, _) => {
-            array.as_primitive::<Decimal256Type>().validate_decimal_precision(*precision)
-        }
-        _ => Ok(()),
+        DataType::Decimal32(precision, _) => digits_fit::<Decimal32Type>(array, *precision),
+        DataType::Decimal64(precision, _) => digits_fit::<Decimal64Type>(array, *precision),
+        DataType::Decimal128(precision, _) => digits_fit::<Decimal128Type>(array, *precision),
+        DataType::Decimal256(precision, _) => digits_fit::<Decimal256Type>(array, *precision),
+        _ => true,
     }
+}
+
+// `PrimitiveArray::validate_decimal_precision` refuses every negative scale.
+fn digits_fit<T: DecimalType>(array: &dyn Array, precision: u8) -> bool {
+    let values = array.as_primitive::<T>();
+    values.iter().flatten().all(|value| T::is_valid_decimal_precision(value, precision))
 }
 
 fn last<O: OffsetSizeTrait>(offsets: &OffsetBuffer<O>) -> usize {

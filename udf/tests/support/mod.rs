@@ -32,8 +32,13 @@ pub(crate) fn prebuilt(name: &str) -> Vec<u8> {
 }
 
 pub(crate) fn function(code: &[u8], limits: Limits) -> WasmFunction {
-    let settings = Settings { limits, ..Settings::default() };
+    let settings = patient(limits);
     runtime().load("test", code, settings, LogSink::none()).unwrap()
+}
+
+/// These limits, with time enough to compile on a machine that is busy with other tests.
+pub(crate) fn patient(limits: Limits) -> Settings {
+    Settings { limits: Limits { compile_timeout: Duration::from_secs(300), ..limits }, ..Settings::default() }
 }
 
 /// A function that keeps its log lines.
@@ -45,7 +50,7 @@ pub(crate) fn logging(code: &[u8], limits: Limits) -> (WasmFunction, Arc<Mutex<V
             lines.lock().unwrap().push((line.invocation, line.level, line.message.to_owned()));
         })
     };
-    let settings = Settings { limits, ..Settings::default() };
+    let settings = patient(limits);
     (runtime().load("test", code, settings, sink).unwrap(), lines)
 }
 
