@@ -44,8 +44,8 @@ pub trait SinkHarness {
 pub struct SinkAbilities {
     /// Whether a text may hold any characters, NUL and line ends among them.
     pub any_text: bool,
-    /// Whether texts are only shown: with spaces around them cut off, and tabs in any way.
-    pub only_shown: bool,
+    /// Whether a text may hold tabs, backslashes, and spaces at its ends.
+    pub awkward_text: bool,
     /// The longest text in bytes that must pass.
     pub largest: usize,
     /// How long a barrier may take to be answered while all is well.
@@ -54,6 +54,6 @@ pub struct SinkAbilities {
 
 impl Default for SinkAbilities {
     fn default() -> Self {
-        Self { any_text: true, only_shown: false, largest: 512 << 10, answers_within: Duration::from_secs(30) }
+        Self { any_text: true, awkward_text: true, largest: 512 << 10, answers_within: Duration::from_secs(30) }
     }
 }

@@ -226,9 +226,9 @@ fn refused(harness: &mut dyn SinkHarness) -> Finding {
 
 fn contents(harness: &mut dyn SinkHarness) -> Finding {
     let abilities = harness.abilities();
-    let mut texts = vec!["καλημέρα", "\u{1f980}", "\"quoted\", 'too'", "\\n"];
-    if !abilities.only_shown {
-        texts.extend(["a\tb", " spaces "]);
+    let mut texts = vec!["καλημέρα", "\u{1f980}", "\"quoted\", 'too'"];
+    if abilities.awkward_text {
+        texts.extend(["a\tb", " spaces ", "\\n"]);
     }
     if abilities.any_text {
         texts.extend(["line\nend\r\n", "nul\0inside", "", "\u{7f}\u{1b}[31m"]);

@@ -287,6 +287,7 @@ impl Records {
         let large = self.large.get_or_insert_with(|| Large { kept: kept(), length: 0, position, line });
         large.length += self.end as u64;
         self.skip(self.end);
+        (self.start, self.end) = (0, 0);
         self.cut.forget();
     }
 

@@ -43,7 +43,8 @@ impl Screen {
         }
         self.since.get_or_insert(now);
         let shown = records.num_rows().min(self.most - self.shown);
-        if shown > 0 {
+        // The first batch also without rows: it has the names of the columns.
+        if shown > 0 || self.gathered.is_empty() {
             self.gathered.push(records.slice(0, shown));
         }
         self.shown += shown;
