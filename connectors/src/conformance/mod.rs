@@ -32,6 +32,7 @@
 //! connector's [abilities](SourceAbilities) leave no room for is left out.
 
 mod contexts;
+mod reading;
 mod sink;
 mod sink_checks;
 mod source;

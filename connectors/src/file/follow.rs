@@ -9,8 +9,9 @@ const MOST_HANDLES: usize = 256;
 
 /// What happened to a file.
 pub(super) enum Change {
-    /// It can be read (again) from where reading stopped.
-    Ready(Found),
+    /// It can be read (again) from where reading stopped: from the handle, if there is one, as its name may be another
+    /// file's by now.
+    Ready(Found, Option<File>),
     /// Another file has its name; the old one, if it is still open, may have more.
     Replaced(Found, Option<File>),
 }
@@ -70,7 +71,7 @@ impl Watch {
                 continue;
             };
             match before {
-                Some(before) if before == now && file.settling => changes.push(Change::Ready(file.found)),
+                Some(before) if before == now && file.settling => changes.push(Change::Ready(file.found, None)),
                 Some(before) if before == now => rest.push(file),
                 Some(before) if !before.same_file(&now) && !file.settling => {
                     self.handles -= usize::from(file.handle.is_some());
@@ -78,7 +79,7 @@ impl Watch {
                 }
                 Some(_) if !file.settling => {
                     self.handles -= usize::from(file.handle.is_some());
-                    changes.push(Change::Ready(file.found));
+                    changes.push(Change::Ready(file.found, file.handle));
                 }
                 _ => {
                     file.identity = Some(now);

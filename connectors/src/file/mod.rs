@@ -1,14 +1,14 @@
 //! The `file` connector: reads files by name patterns, once or as they grow and arrive, and writes files that appear
 //! whole under their names.
 //!
-//! The source's way: [`names`] finds files, a reader ([`source`]) takes one after the other, [`input`] gives a file's
-//! bytes unpacked, [`records`] cuts them by [`cut`], [`whole`] and [`rows`] do it for formats that are not lines;
-//! [`follow`] watches what was read to its end. A partition is a file by its name as found, a position the next byte of
+//! The source's way: `names` finds files, a reader (`source`) takes one after the other, `input` gives a file's
+//! bytes unpacked, `records` cuts them by `cut`, `whole` and `rows` do it for formats that are not lines;
+//! `follow` watches what was read to its end. A partition is a file by its name as found, a position the next byte of
 //! the unpacked file (for Parquet the next row).
 //!
-//! The sink's way: [`template`] says which file a row goes to, a writer ([`sink`]) keeps the open files, and an
-//! [`output`] is one of them: hidden while it is written, then synced and renamed. [`patient`] waits out a full disk.
-//! [`leftovers`] removes what a crashed run left behind.
+//! The sink's way: `template` says which file a row goes to, a writer (`sink`) keeps the open files, and an
+//! `output` is one of them: hidden while it is written, then synced and renamed. `patient` waits out a full disk.
+//! `leftovers` removes what a crashed run left behind.
 
 mod cut;
 mod follow;

@@ -1,8 +1,12 @@
-//! Finds files by patterns.
+//! Finds files by patterns, and hands each to one reader.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    path::{Path, PathBuf},
+};
 
 use glob::{MatchOptions, Pattern};
+use parking_lot::Mutex;
 
 use crate::{error::Error, position::Partition};
 
@@ -84,5 +88,29 @@ impl Names {
     /// The file that a partition is.
     pub(super) fn path_of(&self, partition: &Partition) -> PathBuf {
         self.base.join(partition.as_str())
+    }
+}
+
+/// The files that no reader has taken yet. A file stays with the reader that took it, so that its position is in one
+/// place.
+pub(super) struct Queue {
+    waiting: Mutex<(VecDeque<Found>, BTreeSet<Partition>)>,
+}
+
+impl Queue {
+    pub(super) fn new(found: Vec<Found>) -> Self {
+        let queue = Self { waiting: Mutex::default() };
+        queue.add(found);
+        queue
+    }
+
+    /// Adds the files that were not known yet.
+    pub(super) fn add(&self, found: Vec<Found>) {
+        let (waiting, known) = &mut *self.waiting.lock();
+        waiting.extend(found.into_iter().filter(|file| known.insert(file.partition.clone())));
+    }
+
+    pub(super) fn take(&self) -> Option<Found> {
+        self.waiting.lock().0.pop_front()
     }
 }

@@ -179,6 +179,10 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         // Finished or not: under its temporary name nobody will want it. After a rename there is none.
+        if self.body.is_some() {
+            // What is dropped unfinished writes what it has buffered, but must not wait for a full disk.
+            self.patience.give_up_after(Duration::ZERO);
+        }
         self.body = None;
         let _ = fs::remove_file(&self.temporary);
     }

@@ -1,23 +1,16 @@
 //! Reads files, one after the other, for one task.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    fs::File,
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, fs::File, io, sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
-use parking_lot::Mutex;
 
 use super::{
     FileSource, Replaced,
     follow::{Change, Watch},
     input::{Identity, Packing},
     metadata::About,
-    names::Found,
+    names::{Found, Queue},
     records::{Cutting, Next, Records},
     rows::Rows,
     source::{cannot_open, cannot_read},
@@ -30,30 +23,6 @@ use crate::{
     position::{Partition, Position, Positions},
     source::{Polled, ReadContext, Reader},
 };
-
-/// The files that no reader has taken yet. A file stays with the reader that took it, so that its position is in one
-/// place.
-pub(super) struct Queue {
-    waiting: Mutex<(VecDeque<Found>, BTreeSet<Partition>)>,
-}
-
-impl Queue {
-    pub(super) fn new(found: Vec<Found>) -> Self {
-        let queue = Self { waiting: Mutex::default() };
-        queue.add(found);
-        queue
-    }
-
-    /// Adds the files that were not known yet.
-    fn add(&self, found: Vec<Found>) {
-        let (waiting, known) = &mut *self.waiting.lock();
-        waiting.extend(found.into_iter().filter(|file| known.insert(file.partition.clone())));
-    }
-
-    fn take(&self) -> Option<Found> {
-        self.waiting.lock().0.pop_front()
-    }
-}
 
 /// Reads files that it takes from the queue.
 pub(super) struct FileReader {
@@ -161,13 +130,13 @@ impl FileReader {
             self.ready.extend(changes.map_err(|error| Error::fatal("cannot look after the files").caused_by(error))?);
         }
         match self.ready.pop_front() {
-            Some(Change::Ready(found)) => self.begin(found)?,
+            Some(Change::Ready(found, handle)) => self.begin(found, handle)?,
             Some(Change::Replaced(found, old)) => self.begin_replaced(found, old)?,
             None => match self.queue.take() {
                 None => return Ok(false),
                 // Of use only whole: somebody may still be writing it.
                 Some(found) if self.source.settings.follow && !self.is_lines() => self.watch.settle(found),
-                Some(found) => self.begin(found)?,
+                Some(found) => self.begin(found, None)?,
             },
         }
         Ok(true)
@@ -177,9 +146,9 @@ impl FileReader {
         matches!(self.source.framing(), Framing::Lines | Framing::Csv { .. })
     }
 
-    /// Opens a file where reading is to go on.
-    fn begin(&mut self, found: Found) -> Result<(), Error> {
-        let file = match File::open(&found.path) {
+    /// Begins a file where reading is to go on.
+    fn begin(&mut self, found: Found, handle: Option<File>) -> Result<(), Error> {
+        let file = match handle.map_or_else(|| File::open(&found.path), Ok) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!(source = %self.context.source, file = %found.partition, "the file is gone, and was not read");
@@ -211,7 +180,7 @@ impl FileReader {
             Some(old) if self.is_lines() => self.begin_with(found, old, true),
             _ => {
                 self.restart(&found.partition, self.position_in(&found.partition))?;
-                self.begin(found)
+                self.begin(found, None)
             }
         }
     }
@@ -364,7 +333,7 @@ impl FileReader {
         let current = self.current.take().expect("an open file is left");
         if current.replaced {
             self.restart(&current.found.partition, position)?;
-            self.ready.push_front(Change::Ready(current.found));
+            self.ready.push_front(Change::Ready(current.found, None));
         } else if self.source.settings.follow {
             self.watch.add(current.found, current.identity, current.handle);
         }
@@ -375,7 +344,7 @@ impl FileReader {
     fn read_again(&mut self, position: u64) -> Result<(), Error> {
         let current = self.current.take().expect("an open file is left");
         self.restart(&current.found.partition, position)?;
-        self.begin(current.found)
+        self.begin(current.found, None)
     }
 
     /// A packed file that is still being written looks damaged; else it is.

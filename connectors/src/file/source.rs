@@ -8,8 +8,8 @@ use riverhook_config::{MapReader, OneOrMany, Reading};
 use super::{
     FileMetadata, FileSourceSettings,
     input::Packing,
-    names::Names,
-    reader::{FileReader, Queue},
+    names::{Names, Queue},
+    reader::FileReader,
     records::{Records, Rules},
     rows,
 };

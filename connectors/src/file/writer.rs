@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use arrow_array::{RecordBatch, UInt32Array};
+use arrow_array::{RecordBatch, UInt32Array, cast::AsArray};
 use chrono::DateTime;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     batch::{Batch, Epoch, RowFailure},
     error::Error,
-    format::{Encoded, Encoder, Format},
+    format::{Encoded, Encoder, Format, FormatName},
     sink::{Progress, Rejected, WriteContext, Writer},
 };
 
@@ -134,19 +134,27 @@ impl FileWriter {
         if count == 0 {
             return Vec::new();
         }
-        if places.is_one() {
+        let is_text = self.sink.format.name() == FormatName::Text;
+        let texts = batch.records.columns().first().filter(|_| is_text).and_then(|texts| texts.as_string_opt::<i32>());
+        let splits = |row: usize| texts.is_some_and(|texts| texts.value(row).contains(['\n', '\r']));
+        if places.is_one() && !(0..count).any(splits) {
             return places.of(0).map(|place| vec![(place, None)]).unwrap_or_default();
         }
         let mut rows: BTreeMap<Place, Vec<u32>> = BTreeMap::new();
         let mut failures = Vec::new();
         for row in 0..u32::try_from(count).expect("a batch has fewer than 2^32 rows") {
-            match places.of(row as usize) {
-                Ok(place) => rows.entry(place).or_default().push(row),
-                Err(why) => {
-                    let message = format!("a value of the row cannot be in the path of a file: {why}");
-                    failures.push(RowFailure { row, code: "sink.file.path", message });
+            let failure = match places.of(row as usize) {
+                _ if splits(row as usize) => {
+                    ("sink.file.line_end", "a text with a line end would be two lines: use json or csv".into())
                 }
-            }
+                Err(why) => ("sink.file.path", format!("a value of the row cannot be in the path of a file: {why}")),
+                Ok(place) => {
+                    rows.entry(place).or_default().push(row);
+                    continue;
+                }
+            };
+            let (code, message) = failure;
+            failures.push(RowFailure { row, code, message });
         }
         if !failures.is_empty() {
             self.rejected.push(Rejected { batch: batch.clone(), failures, attempts: 1 });

@@ -1,6 +1,6 @@
 //! The `stdout` connector: rows for a person to look at, as tables, or for another program, as lines of JSON.
 //!
-//! What several tasks write at once goes through one [`Screen`](screen::Screen), so that whole tables come out and not
+//! What several tasks write at once goes through one screen, so that whole tables come out and not
 //! pieces of them. It shows and does not store: its guarantee is [`Display`](crate::sink::Guarantee::Display).
 
 mod screen;

@@ -17,6 +17,7 @@ use crate::{
     batch::{Batch, Input, Rows},
     clock::ManualClock,
     conformance::{Row, SinkAbilities, SinkHarness, check_sink},
+    format::FormatName,
     sink::{WriteContext, Writer},
 };
 
@@ -59,7 +60,7 @@ impl Written {
     }
 
     fn rows(&self, path: &Path) -> Vec<Row> {
-        if self.format.name() == crate::format::FormatName::Parquet {
+        if self.format.name() == FormatName::Parquet {
             let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
             return reader.flat_map(|batch| parquet_rows(&batch.unwrap())).collect();
         }
@@ -155,6 +156,7 @@ pub(super) struct Scene {
     pub(super) clock: Arc<ManualClock>,
     pub(super) io: tokio::runtime::Runtime,
     pub(super) sink: Box<dyn Sink>,
+    schema: Arc<Schema>,
 }
 
 impl Scene {
@@ -162,7 +164,9 @@ impl Scene {
         let base = folder();
         let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let sink = sink(base.path(), settings, format);
-        Self { base, clock: ManualClock::at(1_700_000_000_000_000), io, sink }
+        let columns: &[usize] = if format.name() == FormatName::Text { &[0] } else { &[0, 1, 2] };
+        let schema = Arc::new(schema().project(columns).unwrap());
+        Self { base, clock: ManualClock::at(1_700_000_000_000_000), io, sink, schema }
     }
 
     pub(super) fn open(&self) -> Box<dyn Writer> {
@@ -173,7 +177,7 @@ impl Scene {
         WriteContext {
             sink: "out".into(),
             pipeline: "p".into(),
-            schema: schema(),
+            schema: self.schema.clone(),
             task: 0,
             inflight_bytes: 1 << 20,
             state_dir: self.base.path().into(),
@@ -309,4 +313,19 @@ fn no_name_comes_twice() {
         seen.extend(files(scene.base.path()));
     }
     assert_eq!(seen.len(), 6);
+}
+
+#[test]
+fn a_text_with_a_line_end_is_not_made_two() {
+    let scene = Scene::new("path: out/", &Format::Text);
+    let mut writer = scene.open();
+    let mut rows = batch(&[Some("one"), Some("two\nlines"), Some("three")]);
+    rows.records = rows.records.project(&[0]).unwrap();
+    writer.write(&rows).unwrap();
+    let progress = writer.close().unwrap();
+    assert_eq!(scene.texts(), ["one\nthree\n"]);
+    assert_eq!(
+        (progress.rejected[0].failures[0].row, progress.rejected[0].failures[0].code),
+        (1, "sink.file.line_end")
+    );
 }
