@@ -5,17 +5,21 @@ mod avro;
 mod bytes;
 mod column;
 mod csv;
+mod infer;
 mod json;
 mod print;
 mod scalar;
 pub mod schema;
 mod settings;
 #[cfg(test)]
+mod settings_tests;
+#[cfg(test)]
 mod test_support;
 mod text;
 
 pub use avro::{AvroColumns, AvroSettings};
 pub use csv::CsvSettings;
+pub use infer::infer;
 pub(crate) use json::{ValueWriter, unwritable, writable, write_string};
 pub use settings::{Format, FormatName, JsonSettings};
 

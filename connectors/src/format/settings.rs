@@ -137,9 +137,7 @@ impl Format {
                 let unknown = schema.fields().iter().filter(|field| !known(field.name()));
                 none_of(
                     unknown
-                        .map(|field| {
-                            format!("column `{}`: format {} has only the column `value`", field.name(), self.name())
-                        })
+                        .map(|field| format!("column `{}`: format {} has no such column", field.name(), self.name()))
                         .collect(),
                 )
             }

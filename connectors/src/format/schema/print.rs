@@ -86,5 +86,5 @@ fn json_text(text: &str) -> String {
 fn is_plain_key(key: &str) -> bool {
     let word = key.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && key.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
-    word && !matches!(key.to_lowercase().as_str(), "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n")
+    word && !matches!(key.to_lowercase().as_str(), "true" | "false" | "null")
 }
