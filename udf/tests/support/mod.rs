@@ -41,8 +41,11 @@ pub(crate) fn patient(limits: Limits) -> Settings {
     Settings { limits: Limits { compile_timeout: Duration::from_secs(300), ..limits }, ..Settings::default() }
 }
 
+/// Log lines: invocation, level, text.
+pub(crate) type Lines = Arc<Mutex<Vec<(u64, LogLevel, String)>>>;
+
 /// A function that keeps its log lines.
-pub(crate) fn logging(code: &[u8], limits: Limits) -> (WasmFunction, Arc<Mutex<Vec<(u64, LogLevel, String)>>>) {
+pub(crate) fn logging(code: &[u8], limits: Limits) -> (WasmFunction, Lines) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let sink = {
         let lines = Arc::clone(&lines);
