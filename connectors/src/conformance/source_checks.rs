@@ -130,11 +130,8 @@ fn resume(harness: &mut dyn SourceHarness) -> Finding {
         scene.opened.gather(harness, 7 * polls)?;
         let positions = scene.opened.positions();
         scene.opened.commit()?;
-        let mut second = {
-            let before = std::mem::replace(&mut scene.opened.readers, Vec::new());
-            drop(before);
-            scene.reopen(positions, 11)?
-        };
+        scene.opened.readers.clear();
+        let mut second = scene.reopen(positions, 11)?;
         let left = scene.total.saturating_sub(scene.opened.count());
         second.gather(harness, left)?;
         let mut both = std::mem::take(&mut scene.opened.read);

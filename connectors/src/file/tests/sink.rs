@@ -42,7 +42,7 @@ fn unpacked(path: &Path) -> String {
     match path.extension().unwrap().to_str().unwrap() {
         "gz" => MultiGzDecoder::new(file).read_to_string(&mut text),
         "zst" => zstd::Decoder::new(file).unwrap().read_to_string(&mut text),
-        _ => fs::File::read_to_string(&mut { file }, &mut text),
+        _ => { file }.read_to_string(&mut text),
     }
     .unwrap();
     text
