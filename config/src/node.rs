@@ -92,6 +92,17 @@ impl Node {
         &self.file.text()[self.span.range()]
     }
 
+    /// The number or truth value somebody put in quotes, where that is not wanted.
+    pub(crate) fn meant(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Str(text) if self.quoted => {
+                let bare = matches!(crate::parse::plain(text), Kind::Bool(_) | Kind::Int(_) | Kind::Float(_));
+                bare.then_some(text)
+            }
+            _ => None,
+        }
+    }
+
     /// What this is, for a sentence that goes "cannot be …".
     pub(crate) fn found(&self) -> &'static str {
         match self.kind {

@@ -63,12 +63,15 @@ struct Anchor {
     depth: usize,
 }
 
+/// A key's text and place; no text if it cannot be a key, so that its value is left out.
+type Key = (Option<Arc<str>>, Span);
+
 /// A list or map whose end has not been seen.
 struct Open {
     node: Node,
     anchor: usize,
     /// The key that waits for its value.
-    key: Option<(Arc<str>, Span)>,
+    key: Option<Key>,
     keys: HashMap<Arc<str>, Span>,
     values_before: usize,
     bytes_before: usize,
@@ -96,6 +99,7 @@ impl<'a> Builder<'a> {
                     return Err(second_document(span));
                 }
                 Event::Scalar(text, style, anchor, tag) => {
+                    let span = self.behind_properties(span, style, anchor != 0 || tag.is_some());
                     let node = self.scalar(&text, style, tag.as_deref(), span);
                     self.spend(1, text.len(), span)?;
                     self.remember(anchor, &node, 1, text.len(), 0);
@@ -123,15 +127,15 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let end = file.span(file.text().len(), file.text().len());
-        root.filter(|root| !root.is_null()).ok_or_else(|| Box::new(Diagnostic::error(end, "this file is empty")))
+        root.filter(|root| !root.is_null())
+            .ok_or_else(|| Box::new(Diagnostic::error(file.span(0, 0), "this file is empty")))
     }
 
     /// A scalar's value, by its text if it is plain.
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
         let as_text = style != ScalarStyle::Plain || self.says_text(tag, span);
         let kind = if as_text { Kind::Str(text.into()) } else { plain(text) };
-        let mut node = self.node(kind, self.behind_properties(span, style));
+        let mut node = self.node(kind, span);
         node.quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
         node
     }
@@ -148,19 +152,19 @@ impl<'a> Builder<'a> {
         true
     }
 
-    /// A value's place without the anchor and tag before it.
-    fn behind_properties(&self, span: Span, style: ScalarStyle) -> Span {
+    /// A value's place without the anchor and tag before it, and without the header of a block.
+    fn behind_properties(&self, span: Span, style: ScalarStyle, properties: bool) -> Span {
         let text = &self.file.text()[span.range()];
         let mut rest = text;
-        // Block texts may begin with these characters, and their places begin behind the header.
-        if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            while rest.starts_with(['&', '!']) {
-                let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-                rest = rest[end..].trim_start();
-            }
+        while properties && rest.starts_with(['&', '!']) {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            rest = rest[end..].trim_start();
         }
-        let start = span.start + text.len() - rest.len();
-        Span { start, ..span }
+        let header = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) && rest.len() < text.len();
+        if header && let Some((_, content)) = rest.split_once('\n') {
+            rest = content.trim_start();
+        }
+        Span { start: span.start + text.len() - rest.len(), ..span }
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(Node, usize), Fatal> {
@@ -212,7 +216,7 @@ impl<'a> Builder<'a> {
         let (values_before, bytes_before) = (self.values, self.bytes);
         self.spend(1, 0, span)?;
         open.push(Open {
-            node: self.node(kind, self.behind_properties(span, ScalarStyle::Plain)),
+            node: self.node(kind, self.behind_properties(span, ScalarStyle::Plain, true)),
             anchor,
             key: None,
             keys: HashMap::new(),
@@ -256,6 +260,7 @@ impl<'a> Builder<'a> {
             parent.key = Some(self.key(&node));
             return;
         };
+        let Some(key) = key else { return };
         if let Some(first) = parent.keys.get(&key) {
             let twice = Diagnostic::error(key_span, format!("the key {} is there twice", quoted(&key)))
                 .also(*first, "first here")
@@ -267,18 +272,18 @@ impl<'a> Builder<'a> {
         entries.push(Entry { key, key_span, value: node });
     }
 
-    fn key(&mut self, node: &Node) -> (Arc<str>, Span) {
+    fn key(&mut self, node: &Node) -> Key {
         let key = match &node.kind {
-            Kind::Str(text) => text.clone(),
+            Kind::Str(text) => Some(text.clone()),
             Kind::List(_) | Kind::Map(_) => {
                 let message = format!("a key cannot be {}", node.found());
                 self.diagnostics.push(
                     Diagnostic::error(node.span, message)
                         .help("write `name: value`; text that begins with `{` or `[` needs quotes"),
                 );
-                "?".into()
+                None
             }
-            _ => node.written().into(),
+            _ => Some(node.written().into()),
         };
         (key, node.span)
     }

@@ -5,6 +5,9 @@
 
 use crate::{Node, Span};
 
+/// White space as YAML sees it; other spaces of Unicode are text. All of one byte.
+const BLANK: [char; 4] = [' ', '\t', '\n', '\r'];
+
 /// See [`crate::Node::place_in_text`].
 pub(crate) fn place_in_text(node: &Node, text: &str, line: usize, column: usize) -> Span {
     match offset(text, line, column) {
@@ -18,7 +21,7 @@ pub(crate) fn place_of_offset(node: &Node, text: &str, at: usize) -> Span {
     if text.find("${").is_some_and(|moved| moved < at) {
         return node.span;
     }
-    let Some(start) = walk(node, &text[..at]) else {
+    let Some(start) = walk(node, text, at) else {
         return node.span;
     };
     let rest = &node.file.text()[start..node.span.end];
@@ -31,7 +34,7 @@ pub(crate) fn place_of_offset(node: &Node, text: &str, at: usize) -> Span {
 /// The place of the `${…}` at byte `at` of the text.
 pub(crate) fn place_of_reference(node: &Node, text: &str, at: usize) -> Span {
     let first = text.find("${") == Some(at);
-    let start = if first { walk(node, &text[..at]) } else { None };
+    let start = if first { walk(node, text, at) } else { None };
     let Some(start) = start else { return node.span };
     let rest = &node.file.text()[start..node.span.end];
     let line = rest.lines().next().unwrap_or_default();
@@ -51,23 +54,25 @@ fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
     bytes.nth(column.checked_sub(1)?).map(|at| start + at)
 }
 
-/// The byte of the file where the character behind `before` stands; none if the two do not go together (an escape in
-/// a quoted text).
-fn walk(node: &Node, before: &str) -> Option<usize> {
+/// The byte of the file where the character at byte `at` of the text stands; none if the two do not go together (an
+/// escape in a quoted text).
+fn walk(node: &Node, text: &str, at: usize) -> Option<usize> {
     let source = &node.file.text()[..node.span.end];
-    let mut at = node.span.start + usize::from(node.quoted);
+    let mut place = node.span.start + usize::from(node.quoted);
+    // A block's place begins at its first word, though empty lines before it are part of its text.
+    let word_first = !source[place..].starts_with(BLANK);
+    let before = if word_first { text[..at].trim_start_matches(BLANK) } else { &text[..at] };
     for wanted in before.chars() {
-        at = skip_to(source, at, wanted)?;
-        let found = source[at..].chars().next()?;
+        place = skip_to(source, place, wanted)?;
+        let found = source[place..].chars().next()?;
         // A quote in single quotes is doubled.
-        let twice = wanted == '\'' && source[at..].starts_with("''");
-        at += found.len_utf8() * if twice { 2 } else { 1 };
+        let twice = node.quoted && wanted == '\'' && source[place..].starts_with("''");
+        place += found.len_utf8() * if twice { 2 } else { 1 };
     }
-    // Indentation belongs to no line of the text; a place is on a character, unless the line ends there.
-    let begins_line = before.is_empty() || before.ends_with('\n');
-    let rest = &source[at..];
-    let indentation = rest.len() - rest.trim_start_matches([' ', '\n', '\r']).len();
-    Some(if begins_line { at + indentation } else { at })
+    match text[at..].chars().next() {
+        Some(wanted) if !BLANK.contains(&wanted) => skip_to(source, place, wanted),
+        _ => Some(place),
+    }
 }
 
 /// Moves over white space that the text does not have.
@@ -77,14 +82,13 @@ fn skip_to(source: &str, at: usize, wanted: char) -> Option<usize> {
     if found == wanted {
         return Some(at);
     }
-    if !found.is_whitespace() {
+    if !BLANK.contains(&found) {
         return None;
     }
-    if wanted.is_whitespace() {
+    let next = rest.find(|c| !BLANK.contains(&c))?;
+    if BLANK.contains(&wanted) {
         // A folded line break: stand on the last white space, so that one step leaves it behind.
-        let blanks = rest.find(|c: char| !c.is_whitespace())?;
-        return rest[..blanks].rfind(wanted).map_or(Some(at + blanks - 1), |last| Some(at + last));
+        return Some(at + rest[..next].rfind(wanted).unwrap_or(next - 1));
     }
-    let next = rest.find(|c: char| !c.is_whitespace())?;
     rest[next..].starts_with(wanted).then_some(at + next)
 }

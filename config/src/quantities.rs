@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::node::Kind;
 use crate::reading::Scalar;
 use crate::{Diagnostic, Node, Reading, Setting, Shape};
 
@@ -41,7 +42,7 @@ const SIZE: &str = "a size such as 64MiB, 10MB or 512KiB";
 impl Setting for Duration {
     fn read(node: &Node, cx: &mut Reading<'_>) -> Option<Self> {
         let text = with_unit(node, cx, DURATION, &["ms", "s"])?;
-        parse_duration(&text).or_else(|| refuse(node, cx, DURATION))
+        parse_duration(&text).or_else(|| refuse_unit(node, cx, DURATION, &text, DURATION_UNITS))
     }
 
     fn shape() -> Shape {
@@ -113,7 +114,7 @@ impl ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = SIZE_UNITS.iter().find(|(_, bytes)| self.0 > 0 && self.0 % bytes == 0);
+        let whole = SIZE_UNITS.iter().find(|(_, bytes)| self.0 > 0 && self.0.is_multiple_of(*bytes));
         let (unit, bytes) = whole.copied().unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / bytes)
     }
@@ -123,7 +124,7 @@ impl Setting for ByteSize {
     fn read(node: &Node, cx: &mut Reading<'_>) -> Option<Self> {
         let text = with_unit(node, cx, SIZE, &["B", "MiB"])?;
         let bytes = parse_quantity(&text, SIZE_UNITS);
-        bytes.map(Self).or_else(|| refuse(node, cx, SIZE))
+        bytes.map(Self).or_else(|| refuse_unit(node, cx, SIZE, &text, SIZE_UNITS))
     }
 
     fn shape() -> Shape {
@@ -153,7 +154,7 @@ fn with_unit(node: &Node, cx: &mut Reading<'_>, expected: &str, units: &[&str; 2
 
 fn suggest_unit(wrong: Diagnostic, node: &Node, units: &[&str; 2]) -> Diagnostic {
     match node.kind {
-        crate::Kind::Int(number) if number >= 0 => {
+        Kind::Int(number) if number >= 0 => {
             let [small, large] = units;
             wrong.help(format!("write `{number}{small}` or `{number}{large}`"))
         }
@@ -164,6 +165,23 @@ fn suggest_unit(wrong: Diagnostic, node: &Node, units: &[&str; 2]) -> Diagnostic
 fn refuse<T>(node: &Node, cx: &mut Reading<'_>, expected: &str) -> Option<T> {
     cx.wrong_value(node, expected);
     None
+}
+
+/// Refuses with the form that differs only by spaces or by the case of its letters, if there is one. What came from the
+/// environment is not repeated.
+fn refuse_unit<T>(node: &Node, cx: &mut Reading<'_>, expected: &str, text: &str, units: &[(&str, u64)]) -> Option<T> {
+    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let (number, unit) = compact.split_at(compact.find(|c: char| !c.is_ascii_digit()).unwrap_or(compact.len()));
+    let meant = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
+    let written = matches!(&node.kind, Kind::Str(raw) if !raw.contains("${"));
+    match meant {
+        Some((unit, _)) if written && !number.is_empty() && format!("{number}{unit}") != text => {
+            let wrong = node.error("this unit is not known").expected(expected);
+            cx.push(wrong.did_you_mean(Some(&format!("{number}{unit}"))));
+            None
+        }
+        _ => refuse(node, cx, expected),
+    }
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -181,7 +199,7 @@ fn parse_quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 /// A duration as a file would write it: in the largest unit that leaves no fraction.
 pub(crate) fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let whole = DURATION_UNITS.iter().find(|(_, factor)| millis > 0 && millis % u128::from(*factor) == 0);
+    let whole = DURATION_UNITS.iter().find(|(_, factor)| millis > 0 && millis.is_multiple_of(u128::from(*factor)));
     let (unit, factor) = whole.copied().unwrap_or(("s", 1000));
     format!("{}{unit}", millis / u128::from(factor))
 }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
+use crate::diagnostics::quoted;
 use crate::node::Kind;
 use crate::substitute::{self, Text};
 use crate::{Diagnostic, Diagnostics, Environment, Node, Shape};
@@ -78,7 +79,11 @@ impl<'a> Reading<'a> {
             }
             _ => format!("{subject} cannot be {}", node.found()),
         };
-        self.push(node.error(message).expected(expected.to_string()));
+        let wrong = node.error(message).expected(expected.to_string());
+        self.push(match node.meant() {
+            Some(meant) => wrong.help(format!("did you mean {}, without quotes?", quoted(meant))),
+            None => wrong,
+        });
     }
 
     /// Adds the error that this value is of the right kind but not a right one.
@@ -149,7 +154,7 @@ fn bare(kind: &Kind) -> Scalar {
 /// What an error about a value is about.
 fn subject(node: &Node) -> String {
     match node.path.field() {
-        Some(field) => crate::diagnostics::quoted(field),
+        Some(field) => quoted(field),
         None => "this file".into(),
     }
 }

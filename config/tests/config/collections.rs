@@ -48,7 +48,7 @@ fn spanned_values_can_be_pointed_at_later() {
 fn diagnostics_are_json_too() {
     let (_, diagnostics) = read::<Pipeline>("sources: {}\nname: a\nname: b\nnmae: c\n", &FixedEnvironment::new());
     let json = serde_json::to_string_pretty(&diagnostics.to_json()).unwrap();
-    expect![[]].assert_eq(&json);
+    expect![[r#""#]].assert_eq(&json);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn diagnostics_of_several_files_come_file_by_file() {
     diagnostics.push(Diagnostic::error(two.span(8, 9), "c").also(one.span(0, 1), "the other one"));
     diagnostics.push(Diagnostic::error(two.span(3, 4), "b"));
     assert!(diagnostics.has_errors());
-    expect![[]].assert_eq(&diagnostics.render(false));
+    expect![[r#""#]].assert_eq(&diagnostics.render(false));
 }
 
 #[test]

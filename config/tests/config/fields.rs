@@ -40,18 +40,18 @@ sources:
   views: kafka
   empty:
 ",
-        expect![[]],
+        expect![[r#""#]],
     );
 }
 
 #[test]
 fn an_unknown_key_names_the_nearest_one() {
-    check("sources: {}\nsuorces: {}\n", expect![[]]);
+    check("sources: {}\nsuorces: {}\n", expect![[r#""#]]);
 }
 
 #[test]
 fn an_unknown_key_like_no_other_names_all() {
-    check("sources: { clicks: { topic: a, zookeeper: b } }\n", expect![[]]);
+    check("sources: { clicks: { topic: a, zookeeper: b } }\n", expect![[r#""#]]);
 }
 
 #[test]
@@ -67,23 +67,23 @@ fn kinds_are_told_apart() {
     start: [latest]
     options: .nan
 ",
-        expect![[]],
+        expect![[r#""#]],
     );
 }
 
 #[test]
 fn a_number_in_quotes_is_text_and_text_without_quotes_is_a_number() {
-    check("sources: { clicks: { topic: 007, port: \"1\" } }\n", expect![[]]);
+    check("sources: { clicks: { topic: 007, port: \"1\" } }\n", expect![[r#""#]]);
 }
 
 #[test]
 fn a_list_instead_of_the_file() {
-    check("- name: clicks\n", expect![[]]);
+    check("- name: clicks\n", expect![[r#""#]]);
 }
 
 #[test]
 fn numbers_name_their_range() {
-    check("sources: { clicks: { topic: a, port: -1, share: .inf, batch: { rows: 1.5 } } }\n", expect![[]]);
+    check("sources: { clicks: { topic: a, port: -1, share: .inf, batch: { rows: 1.5 } } }\n", expect![[r#""#]]);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn what_nobody_takes_is_said_once_with_the_names_of_all() {
 node: { form: here, topic: t, broker: b }
 ",
     );
-    expect![[]].assert_eq(&diagnostics.render(false));
+    expect![[r#""#]].assert_eq(&diagnostics.render(false));
 }
 
 #[test]

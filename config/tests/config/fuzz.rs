@@ -15,6 +15,7 @@ const SEEDS: &[&str] = &[
     "sources:\n  b:\n    topic: |2-\n      SELECT ${A:-b}\n        FROM t\n    group: >+\n      a\n\n      b\n    batch: {rows: 0x10}\n",
     "base: &b {k: &l [1, 2.5, ~, true]}\nname: !!str 5\nsources: {<<: [*b, {c: *l}], ? d : e}\n---\n...\n",
     "sources: {é: {topic: ${N}, connect_timeout: 5s, backoff: 1s..2s, ahead: 4MiB, password: ${file:f}}}\r\n",
+    "sql: >\n  a\u{a0} b\u{2028}\u{3000}\n  c\u{85}\nsources: {\u{a0}: 'x\u{a0}\n  y'}\n",
     "%YAML 1.2\n--- # comment\n- - a\n  -\tb\n- ? k\n  : \"a\\\n    b\"\n- !<tag:yaml.org,2002:str> x\n",
 ];
 

@@ -37,7 +37,7 @@ fn what_is_written_is_read_again() {
 
 #[test]
 fn a_bare_number_shows_the_right_form() {
-    check("sources: { a: { topic: t, connect_timeout: 30, ahead: 64, backoff: 5 } }\n", expect![[]]);
+    check("sources: { a: { topic: t, connect_timeout: 30, ahead: 64, backoff: 5 } }\n", expect![[r#""#]]);
 }
 
 #[test]
@@ -48,6 +48,6 @@ fn what_is_no_quantity() {
   b: { topic: t, connect_timeout: -5s, ahead: 1.5MiB, backoff: 5s }
   c: { topic: t, connect_timeout: 99999999999999999999d, ahead: 99999999999TiB, backoff: [1s, 2s] }
 ",
-        expect![[]],
+        expect![[r#""#]],
     );
 }

@@ -8,80 +8,95 @@ use crate::{check, read_ok};
 
 #[test]
 fn an_empty_file() {
-    check("", expect![[]]);
-    check("\n# nothing yet\n", expect![[]]);
+    check("", expect![[r#""#]]);
+    check("\n# nothing yet\n", expect![[r#""#]]);
 }
 
 #[test]
 fn a_key_twice() {
-    check("name: a\nsources: {}\nname: b\n", expect![[]]);
+    check("name: a\nsources: {}\nname: b\n", expect![[r#""#]]);
 }
 
 #[test]
 fn tabs() {
-    check("sources:\n\tclicks:\n", expect![[]]);
+    check("sources:\n\tclicks:\n", expect![[r#""#]]);
 }
 
 #[test]
 fn an_open_quote() {
-    check("name: \"clicks\nsources: {}\n", expect![[]]);
+    check("name: \"clicks\nsources: {}\n", expect![[r#""#]]);
 }
 
 #[test]
 fn an_open_bracket() {
-    check("sources: { clicks: { topic: [a, b }\n", expect![[]]);
+    check("sources: { clicks: { topic: [a, b }\n", expect![[r#""#]]);
 }
 
 #[test]
 fn a_colon_too_many() {
-    check("name: clicks: views\n", expect![[]]);
+    check("name: clicks: views\n", expect![[r#""#]]);
 }
 
 #[test]
 fn keys_at_different_columns() {
-    check("sources:\n  clicks:\n    topic: a\n   group: b\n", expect![[]]);
+    check("sources:\n  clicks:\n    topic: a\n   group: b\n", expect![[r#""#]]);
 }
 
 #[test]
 fn a_key_without_a_colon() {
-    check("name: a\nsources\n", expect![[]]);
+    check("name: a\nsources\n", expect![[r#""#]]);
+}
+
+#[test]
+fn an_escape_that_means_nothing() {
+    check("name: \"C:\\data\"\n", expect![[r#""#]]);
+}
+
+#[test]
+fn a_reference_whose_braces_yaml_takes() {
+    check("sources: { clicks: { topic: ${TOPIC}, port: 1 } }\n", expect![[r#""#]]);
+}
+
+#[test]
+fn a_list_that_stands_askew() {
+    check("name:\n  - a\n - b\n", expect![[r#""#]]);
 }
 
 #[test]
 fn two_documents() {
-    check("name: a\nsources: {}\n---\nname: b\n", expect![[]]);
+    check("name: a\nsources: {}\n---\nname: b\n", expect![[r#""#]]);
 }
 
 #[test]
 fn tags() {
-    check("name: !!python/object x\nsources: !custom {}\n", expect![[]]);
+    check("name: !!python/object x\nsources: !custom {}\n", expect![[r#""#]]);
     let name: Value = read_ok("name: !!str 5\n");
     assert_eq!(name, json!({ "name": "5" }));
 }
 
 #[test]
 fn an_alias_of_nothing() {
-    check("name: *nothing\n", expect![[]]);
+    check("name: *nothing\n", expect![[r#""#]]);
 }
 
 #[test]
 fn keys_that_are_no_names() {
-    check("sources: {}\n? [a, b]\n: c\n", expect![[]]);
+    check("sources: {}\n? [a, b]\n: c\n", expect![[r#""#]]);
 }
 
 #[test]
 fn columns_count_characters() {
-    check("sources: { \"größe 🦀\": { topic: a, prot: 1 } }\n", expect![[]]);
+    check("sources: { \"größe 🦀\": { topic: a, prot: 1 } }\n", expect![[r#""#]]);
 }
 
 #[test]
 fn windows_line_breaks() {
-    check("name: a\r\nsources:\r\n  clicks:\r\n    topic: a\r\n    port: x\r\n", expect![[]]);
+    check("name: a\r\nsources:\r\n  clicks:\r\n    topic: a\r\n    port: x\r\n", expect![[r#""#]]);
 }
 
 #[test]
 fn control_characters_stay_out_of_the_terminal() {
-    check("sources: {}\n\"\\e[31m\\u202e\": 1\n", expect![[]]);
+    check("sources: {}\n\"\\e[31m\\u202e\": 1\n", expect![[r#""#]]);
 }
 
 #[test]
@@ -94,7 +109,7 @@ fn a_byte_order_mark_is_no_text() {
 fn bytes_that_are_not_text() {
     let mut diagnostics = Diagnostics::new();
     assert!(SourceFile::from_bytes("p.yaml", b"name: a\nn\xff: b\n".to_vec(), &mut diagnostics).is_none());
-    expect![[]].assert_eq(&diagnostics.render(false));
+    expect![[r#""#]].assert_eq(&diagnostics.render(false));
 }
 
 #[test]
