@@ -6,7 +6,7 @@ use crate::format::{CsvSettings, Format};
 
 /// Finds the ends of records.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cut {
+pub(crate) struct Cut {
     framing: Framing,
     /// How many bytes of the record that has begun were looked at.
     seen: usize,
@@ -35,7 +35,7 @@ enum State {
 
 impl Cut {
     /// For a format whose records are lines or CSV rows.
-    pub(super) fn new(format: &Format) -> Self {
+    pub(crate) fn new(format: &Format) -> Self {
         let framing = match format {
             Format::Csv(settings, _) => Self::csv(settings),
             _ => Framing::Lines,
@@ -50,7 +50,7 @@ impl Cut {
 
     /// Where the record that begins `bytes` ends, its line end included, if that is in `bytes`. If not, the next call
     /// gets the same bytes and more, and goes on where this one stopped; see also [`Cut::forget`].
-    pub(super) fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(crate) fn end(&mut self, bytes: &[u8]) -> Option<usize> {
         let end = match self.framing {
             Framing::Lines => memchr(b'\n', &bytes[self.seen..]).map(|at| self.seen + at + 1),
             Framing::Csv { delimiter, quote, escape } => self.csv_end(bytes, delimiter, quote, escape),
@@ -63,12 +63,12 @@ impl Cut {
     }
 
     /// Says that the bytes looked at are gone: the next call's bytes are those behind them, of the same record.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.seen = 0;
     }
 
     /// Says that a new record begins with the next bytes.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.seen = 0;
         self.state = State::Field;
     }

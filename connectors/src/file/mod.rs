@@ -32,6 +32,7 @@ mod writer;
 
 use riverhook_config::Setting;
 
+pub(crate) use self::cut::Cut;
 pub use self::{
     settings::{Compression, FileMetadata, FileSinkSettings, FileSourceSettings, Replaced, Roll},
     sink::FileSink,

@@ -20,7 +20,7 @@ mod text;
 pub use avro::{AvroColumns, AvroSettings};
 pub use csv::CsvSettings;
 pub use infer::infer;
-pub(crate) use json::{ValueWriter, unwritable, writable, write_string};
+pub(crate) use json::{Cursor, ValueWriter, unwritable, writable, write_string};
 pub use settings::{Format, FormatName, JsonSettings};
 
 use arrow_array::RecordBatch;

@@ -1,6 +1,20 @@
-//! The `http` connector.
+//! The `http` connector: records that others POST to us, and rows that we POST to others.
+//!
+//! As a source, open requests are the replay buffer: nobody keeps positions, and who was not answered with success sends
+//! again. As a sink, a row is durable when it was answered with success.
 
-use crate::registry::Connector;
+mod settings;
+mod source;
+
+pub use self::settings::{HttpSourceSettings, Respond};
+
+use riverhook_config::Setting;
+
+use crate::registry::{Connector, SourceEntry};
 
 /// The connector, for the registry.
-pub const CONNECTOR: Connector = Connector { name: "http", source: None, sink: None };
+pub const CONNECTOR: Connector = Connector {
+    name: "http",
+    source: Some(SourceEntry { shape: HttpSourceSettings::shape, read: source::read }),
+    sink: None,
+};

@@ -1,0 +1,80 @@
+//! The keys of `http` nodes.
+
+use std::{net::SocketAddr, time::Duration};
+
+use riverhook_config::{ByteSize, Diagnostic, Node, Secret, Spanned, choices, settings};
+
+settings! {
+    /// Listens for records that others POST: a JSON object, an array of them or one a line; with other formats, bodies
+    /// are cut as files are.
+    ///
+    /// Who sends gets 200 (or 202), or: 400 with the place of what is wrong, 401 without the token, 413 for too large a
+    /// body, 429 when too much is on the way, 503 when the pipeline stops. 429 and 503 say in `Retry-After` when to try
+    /// again; nothing of such a request was taken. After 503 and broken connections its records may still come through:
+    /// send an `Idempotency-Key` if a second copy would hurt.
+    pub struct HttpSourceSettings {
+        /// Address and port; 127.0.0.1:8080 unless set. Any address that other machines reach needs a `token`.
+        pub listen: Option<Spanned<String>>,
+        /// The path that records are POSTed to; `/` unless set.
+        pub path: Option<Spanned<String>>,
+        /// What a request must bring as `Authorization: Bearer …`.
+        pub token: Option<Secret>,
+        /// Lets other machines, and pages in browsers, send without a token.
+        pub allow_anonymous: bool = false,
+        /// When a request is answered.
+        pub respond: Respond = Respond::Durable,
+        /// The largest body.
+        pub max_body: ByteSize = ByteSize::mib(1),
+        /// Requests on the way at most, answered with 429 beyond.
+        pub max_inflight: u32 = 1024,
+        /// Connections at most; others wait.
+        pub max_connections: u32 = 1024,
+        /// How long a request may take to arrive.
+        pub read_timeout: Duration = Duration::from_secs(30),
+        /// For how long a second request with the same `Idempotency-Key` is only answered.
+        pub dedupe: Duration = Duration::from_secs(600),
+    }
+}
+
+choices! {
+    /// When a request is answered.
+    pub enum Respond {
+        /// When its records are durable at every sink: with 200.
+        Durable = "durable",
+        /// At once, with 202: what is on the way is lost if the pipeline fails.
+        Accepted = "accepted",
+    }
+}
+
+impl HttpSourceSettings {
+    /// Where to listen, if that is an address, and one that may be listened at.
+    pub(super) fn address(&self, listen: &Spanned<String>) -> Result<SocketAddr, Diagnostic> {
+        let address: SocketAddr = listen.replace("localhost", "127.0.0.1").parse().map_err(|_| {
+            let wrong = listen.error("this is no address to listen at");
+            wrong.expected("an address and a port such as 127.0.0.1:8080 or 0.0.0.0:8080")
+        })?;
+        if !address.ip().is_loopback() && self.token.is_none() && !self.allow_anonymous {
+            let open = listen.error("anybody on the network could send records to this address");
+            return Err(open.help("set a `token`, or `allow_anonymous: true` if that is meant"));
+        }
+        Ok(address)
+    }
+
+    /// What else is wrong.
+    pub(super) fn problems(&self, node: &Node) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        if let Some(path) = self.path.as_ref().filter(|path| !path.starts_with('/') || path.contains(['?', '#', ' '])) {
+            problems.push(path.error("this is no path").expected("a path such as /events"));
+        }
+        if self.token.as_ref().is_some_and(|token| token.expose().is_empty()) {
+            problems.push(node.error("the `token` is empty").help("leave it out to need none"));
+        }
+        if self.max_body.0 == 0 || self.max_inflight == 0 || self.max_connections == 0 {
+            problems.push(node.error("`max_body`, `max_inflight` and `max_connections` are at least 1"));
+        }
+        if u32::try_from(self.max_body.0).is_err() {
+            problems.push(node.error("`max_body` is below 4GiB"));
+        }
+        problems
+    }
+}
