@@ -4,17 +4,18 @@
 //! again. As a sink, a row is durable when it was answered with success.
 
 mod settings;
+mod sink;
 mod source;
 
-pub use self::settings::{HttpSourceSettings, Respond};
+pub use self::settings::{HttpMethod, HttpSinkSettings, HttpSourceSettings, Respond, Send};
 
 use riverhook_config::Setting;
 
-use crate::registry::{Connector, SourceEntry};
+use crate::registry::{Connector, SinkEntry, SourceEntry};
 
 /// The connector, for the registry.
 pub const CONNECTOR: Connector = Connector {
     name: "http",
     source: Some(SourceEntry { shape: HttpSourceSettings::shape, read: source::read }),
-    sink: None,
+    sink: Some(SinkEntry { shape: HttpSinkSettings::shape, read: sink::read }),
 };

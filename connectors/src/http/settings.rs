@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use riverhook_config::{ByteSize, Diagnostic, Node, Secret, Spanned, choices, settings};
+use riverhook_config::{ByteSize, Diagnostic, DurationRange, Map, Node, Secret, Spanned, choices, settings};
+
+use crate::template::Template;
 
 settings! {
     /// Listens for records that others POST: a JSON object, an array of them or one a line; with other formats, bodies
@@ -36,7 +38,66 @@ settings! {
     }
 }
 
+settings! {
+    /// POSTs rows, and takes a row for durable when it was answered with 2xx.
+    ///
+    /// While the server is away, or answers 408, 425, 429 or 5xx, a request is tried again, for as long as it takes: the
+    /// pipeline waits. Any other answer is final, and its rows go where `on_error` says; with several rows in a request
+    /// it is halved until the row that is not wanted is alone. Redirects are not followed.
+    pub struct HttpSinkSettings {
+        /// Where to: `https://example.com/users/{user}`, in which {column} is a value of the row, percent-encoded. The
+        /// host is the same for all rows.
+        pub url: Spanned<Template>,
+        /// How.
+        pub method: HttpMethod = HttpMethod::Post,
+        /// What a request has.
+        pub send: Send = Send::Record,
+        /// The body of a request with one record, in which {column} is a value of the row. In JSON it is a JSON value,
+        /// and within quotes its text. The record in the node's `format` unless set.
+        pub body: Option<Spanned<Template>>,
+        /// Headers, in which {column} is a value of the row. Single records bring an `Idempotency-Key` of their own.
+        pub headers: Map<Spanned<Template>> = Map::default(),
+        /// Sent as `Authorization: Bearer …`.
+        pub token: Option<Secret>,
+        /// Rows in a request at most.
+        pub max_rows: u32 = 500,
+        /// Bytes of a request's body at most, unless a single row has more.
+        pub max_bytes: ByteSize = ByteSize::mib(1),
+        /// Whether rows are sent in their order, each request of a task after the one before was answered.
+        pub ordered: bool = true,
+        /// Requests at once of each task, with `ordered: false`.
+        pub concurrency: u32 = 8,
+        /// How long to wait for an answer.
+        pub timeout: Duration = Duration::from_secs(10),
+        /// How long to wait before a request is tried again: the first time and at most. `Retry-After` can make it
+        /// longer, up to 5m.
+        pub backoff: DurationRange = DurationRange { min: Duration::from_millis(100), max: Duration::from_secs(30) },
+        /// Lets requests go to link-local and cloud metadata addresses, where machines keep credentials.
+        pub allow_link_local: bool = false,
+    }
+}
+
 choices! {
+    /// Methods that send something.
+    pub enum HttpMethod {
+        /// POST.
+        Post = "POST",
+        /// PUT.
+        Put = "PUT",
+        /// PATCH.
+        Patch = "PATCH",
+    }
+
+    /// What a request has.
+    pub enum Send {
+        /// One record.
+        Record = "record",
+        /// A JSON array of records.
+        Array = "array",
+        /// One record a line.
+        Lines = "lines",
+    }
+
     /// When a request is answered.
     pub enum Respond {
         /// When its records are durable at every sink: with 200.
@@ -48,14 +109,14 @@ choices! {
 
 impl HttpSourceSettings {
     /// Where to listen, if that is an address, and one that may be listened at.
-    pub(super) fn address(&self, listen: &Spanned<String>) -> Result<SocketAddr, Diagnostic> {
+    pub(super) fn address(&self, listen: &Spanned<String>) -> Result<SocketAddr, Box<Diagnostic>> {
         let address: SocketAddr = listen.replace("localhost", "127.0.0.1").parse().map_err(|_| {
             let wrong = listen.error("this is no address to listen at");
-            wrong.expected("an address and a port such as 127.0.0.1:8080 or 0.0.0.0:8080")
+            Box::new(wrong.expected("an address and a port such as 127.0.0.1:8080 or 0.0.0.0:8080"))
         })?;
         if !address.ip().is_loopback() && self.token.is_none() && !self.allow_anonymous {
             let open = listen.error("anybody on the network could send records to this address");
-            return Err(open.help("set a `token`, or `allow_anonymous: true` if that is meant"));
+            return Err(Box::new(open.help("set a `token`, or `allow_anonymous: true` if that is meant")));
         }
         Ok(address)
     }

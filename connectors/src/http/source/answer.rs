@@ -6,7 +6,7 @@ use hyper::{
     Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::cut::BadBody;
 
@@ -16,18 +16,18 @@ pub(super) type Answer = Response<Full<Bytes>>;
 /// Why a request is not taken. Nothing of it was.
 pub(super) struct Refusal {
     status: StatusCode,
-    body: Value,
+    body: String,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, message: &str) -> Self {
-        Self { status, body: json!({ "error": message }), header: None }
+        Self { status, body: json!({ "error": message }).to_string(), header: None }
     }
 
     /// The body is wrong, and where.
     pub(super) fn body(bad: &BadBody) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, body: bad.to_json(), header: None }
+        Self { status: StatusCode::BAD_REQUEST, body: bad.to_json().to_string(), header: None }
     }
 
     /// Trying again in a second may help.
@@ -56,15 +56,16 @@ impl Refusal {
     }
 
     pub(super) fn into_answer(self) -> Answer {
-        let mut answer = answer(self.status, &self.body);
+        let mut answer = answer(self.status, self.body);
         answer.headers_mut().extend(self.header);
         answer
     }
 }
 
 /// An answer with a line of JSON.
-pub(super) fn answer(status: StatusCode, body: &Value) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(format!("{body}\n"))));
+pub(super) fn answer(status: StatusCode, mut body: String) -> Answer {
+    body.push('\n');
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer

@@ -48,7 +48,9 @@ pub(super) fn cut(format: &Format, body: &[u8], content_type: Option<&str>) -> R
         (Format::Json(_), _) => json_values(body)?,
         (_, Framing::Lines) => lines(format, body, false),
         (_, Framing::Csv { header, .. }) => lines(format, body, header),
-        (_, Framing::Whole | Framing::Container) => Records { ranges: vec![0..body.len()], header: None },
+        (_, Framing::Whole | Framing::Container) => {
+            Records { ranges: std::iter::once(0..body.len()).collect(), header: None }
+        }
     };
     Ok(records)
 }
@@ -56,9 +58,15 @@ pub(super) fn cut(format: &Format, body: &[u8], content_type: Option<&str>) -> R
 /// Whether the sender says that each line is a record.
 fn is_lines(content_type: Option<&str>) -> bool {
     let media_type = content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
-    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/x-jsonlines"]
-        .iter()
-        .any(|lines| media_type.eq_ignore_ascii_case(lines))
+    [
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "application/jsonlines",
+        "application/x-jsonlines",
+    ]
+    .iter()
+    .any(|lines| media_type.eq_ignore_ascii_case(lines))
 }
 
 fn lines(format: &Format, body: &[u8], mut has_header: bool) -> Records {
@@ -139,7 +147,12 @@ mod tests {
     use crate::format::CsvSettings;
 
     #[track_caller]
-    fn check(format: &Format, content_type: Option<&str>, body: &str, expected: Result<&[&str], (Option<usize>, usize)>) {
+    fn check(
+        format: &Format,
+        content_type: Option<&str>,
+        body: &str,
+        expected: Result<&[&str], (Option<usize>, usize)>,
+    ) {
         match (cut(format, body.as_bytes(), content_type), expected) {
             (Ok(records), Ok(expected)) => {
                 let found: Vec<&str> = records.ranges.into_iter().map(|range| &body[range]).collect();
@@ -157,7 +170,12 @@ mod tests {
         check(&json, None, "[ {\"a\":1} , {\"b\":\"]\"}\n]", Ok(&["{\"a\":1}", "{\"b\":\"]\"}"]));
         check(&json, None, "[]", Ok(&[]));
         check(&json, None, "{\"a\":1}\n{\"b\":2}\r\n\n{\"c\":3}", Ok(&["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"]));
-        check(&json, Some("application/x-ndjson; charset=utf-8"), "{\"a\":\n{\"b\":2}\n", Ok(&["{\"a\":", "{\"b\":2}"]));
+        check(
+            &json,
+            Some("application/x-ndjson; charset=utf-8"),
+            "{\"a\":\n{\"b\":2}\n",
+            Ok(&["{\"a\":", "{\"b\":2}"]),
+        );
     }
 
     #[test]

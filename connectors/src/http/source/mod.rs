@@ -59,7 +59,7 @@ pub(super) fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup)
         Some(listen) => match settings.address(listen) {
             Ok(address) => address,
             Err(problem) => {
-                problems.push(problem);
+                problems.push(*problem);
                 SocketAddr::from(([127, 0, 0, 1], 0))
             }
         },
@@ -215,7 +215,9 @@ impl HttpReader {
         let mut values = BinaryBuilder::with_capacity(count, 0);
         let mut positions = Vec::with_capacity(count);
         for Piece { request, records, first } in pieces {
-            request.records[records.clone()].iter().for_each(|record| values.append_value(&request.body[record.clone()]));
+            request.records[records.clone()]
+                .iter()
+                .for_each(|record| values.append_value(&request.body[record.clone()]));
             positions.extend((*first..).take(records.len()).map(Position::Offset));
             self.next = first + records.len() as u64;
         }

@@ -201,7 +201,7 @@ impl Server {
         if duplicate {
             body["duplicate"] = true.into();
         }
-        answer(status, &body)
+        answer(status, body.to_string())
     }
 }
 
