@@ -86,6 +86,10 @@ fn problems(settings: &HttpSinkSettings, format: &Format) -> Vec<Diagnostic> {
     if settings.send == Send::Array && !matches!(format, Format::Json(_)) {
         problems.push(settings.url.error("only JSON records can be sent as an array").help("set `send: lines`"));
     }
+    if settings.send == Send::Lines && !matches!(format, Format::Json(_) | Format::Csv(..) | Format::Text) {
+        let several = format!("several records of format {} cannot be told apart in a request", format.name());
+        problems.push(settings.url.error(several).help("set `send: record`"));
+    }
     for (name, value) in settings.headers.iter() {
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
             problems.push(value.error(format!("`{name}` is no name of a header")));
