@@ -76,6 +76,7 @@ fn a_damaged_file_is_compiled_again() {
     for (file, content) in files.iter().zip(&whole) {
         for damaged in [content[..content.len() / 2].to_vec(), Vec::new(), flipped(content)] {
             fs::write(file, damaged).unwrap();
+            assert!(!is_cached(&folder, &code), "{} was trusted", file.display());
             run(&folder, &code);
             assert!(is_cached(&folder, &code), "{} was not made anew", file.display());
         }

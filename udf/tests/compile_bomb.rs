@@ -17,7 +17,7 @@ fn a_compile_bomb_is_refused_in_time() {
     for _ in 0..4_000 {
         body.push_str("(if (local.get 0) (then (local.set 0 (i32.mul (local.get 0) (i32.const 3)))))");
     }
-    let functions = format!("(func (param i32) (result i32) {body} (local.get 0))").repeat(120);
+    let functions = format!("(func (param i32) (result i32) {body} (local.get 0))").repeat(60);
     let bomb = component("", SAME_SCHEMA, SAME_BATCH, &functions);
     let limits = Limits { compile_timeout: Duration::from_millis(20), ..Limits::default() };
     let settings = Settings { limits, ..Settings::default() };
