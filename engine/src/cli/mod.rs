@@ -1,0 +1,74 @@
+//! The command line. Each command is a file; this one says what there is.
+
+mod graph;
+mod load;
+mod logging;
+mod progress;
+mod run;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Stream processing with function hooks: one pipeline file, from events through SQL and your functions to sinks.
+#[derive(Parser)]
+#[command(name = "riverhook", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: logging::LogArguments,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  riverhook init my-pipeline             a first pipeline to edit
+  riverhook validate pipeline.yaml       find every mistake before it runs
+  riverhook run pipeline.yaml            run it
+
+Exit codes: 0 done, 1 failed while running, 2 the file or the command line is wrong.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a pipeline until its input ends or it is stopped
+    Run(run::RunArguments),
+    /// Check a pipeline file: keys, names, SQL, functions, sinks
+    Validate(validate::ValidateArguments),
+    /// Draw a pipeline, as Mermaid or DOT
+    Graph(graph::GraphArguments),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    arguments.log.install();
+    match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Validate(arguments) => validate::validate(&arguments),
+        Command::Graph(arguments) => graph::graph(&arguments),
+    }
+}
+
+/// The exit code for a wrong file or command line.
+const WRONG: u8 = 2;
+/// The exit code for a run that failed.
+const FAILED: u8 = 1;
+
+/// Prints an error and what caused it.
+fn report(error: &dyn std::error::Error) {
+    use std::io::IsTerminal;
+    let color = std::io::stderr().is_terminal();
+    let (red, plain) = if color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    eprintln!("{red}error{plain}: {error}");
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.contains(&text) {
+            eprintln!("  because: {text}");
+        }
+        said = text;
+        cause = error.source();
+    }
+}

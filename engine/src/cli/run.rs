@@ -1,0 +1,165 @@
+//! `riverhook run`: starts the pipeline, watches it, ends it.
+//!
+//! The main thread only watches: it waits for the tasks, for signals, and for the run's own end conditions. A consumer
+//! whose close hangs, or a sink that never answers, cannot keep the process: after `shutdown_timeout` it leaves.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use riverhook_connectors::clock::SystemClock;
+
+use super::{FAILED, load::load, progress::Progress, report};
+use crate::{
+    error::Error,
+    run::{Options, Running, start},
+    server,
+};
+
+#[derive(Args)]
+pub(super) struct RunArguments {
+    /// The pipeline file
+    file: PathBuf,
+    /// End when no record has come for so long, such as 5s (for sources that never end)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    until_idle: Option<Duration>,
+    /// End after so many records
+    #[arg(long, value_name = "RECORDS")]
+    limit: Option<u64>,
+    /// Forget how far earlier runs read (files and other sources whose positions we keep)
+    #[arg(long)]
+    from_scratch: bool,
+    /// Print neither a status line nor a summary
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    riverhook_config::duration(text).ok_or_else(|| "expected a duration such as 5s, 500ms or 2m".to_owned())
+}
+
+pub(super) fn run(arguments: &RunArguments) -> ExitCode {
+    let plan = match load(&arguments.file) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    match run_plan(plan, arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run_plan(plan: crate::plan::Plan, arguments: &RunArguments) -> Result<(), Error> {
+    let io = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("rh-io")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed(format!("cannot start: {error}")))?;
+    let signals = Signals::watch(&io)?;
+    let metrics = server::Metrics::install()?;
+    let (listen, shutdown_timeout) = (plan.settings.listen, plan.settings.shutdown_timeout);
+    let options = Options {
+        clock: SystemClock::shared(),
+        io: io.handle().clone(),
+        limit: arguments.limit,
+        from_scratch: arguments.from_scratch,
+    };
+    let running = start(plan, &options)?;
+    if let Some(address) = listen {
+        server::serve(&io, address, metrics, server::Health::of(&running))?;
+    }
+    let progress = Progress::new(&running, arguments.quiet);
+    let ended = watch(&running, &signals, arguments.until_idle, shutdown_timeout, progress);
+    let error = running.control.take_error();
+    match (ended, error) {
+        (Ended::Done, None) => running.join(),
+        (Ended::Done, Some(error)) => return Err(error),
+        // Threads that hang are left behind: the process ends under them, and what they held was not committed.
+        (Ended::Hung, error) => leave(error, shutdown_timeout),
+        (Ended::Abandoned, _) => std::process::exit(i32::from(FAILED)),
+    }
+    io.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+enum Ended {
+    Done,
+    Hung,
+    Abandoned,
+}
+
+/// How often the main thread looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+fn watch(running: &Running, signals: &Signals, until_idle: Option<Duration>, shutdown_timeout: Duration, mut progress: Progress) -> Ended {
+    let control = &running.control;
+    let mut stopping_since: Option<Instant> = None;
+    while !control.wait(LOOK) {
+        progress.tick(running);
+        match signals.count() {
+            0 => {}
+            1 => control.stop(),
+            _ => return Ended::Abandoned,
+        }
+        if until_idle.is_some_and(|idle| u128::from(control.idle_millis()) >= idle.as_millis()) {
+            control.stop();
+        }
+        if control.stopping() {
+            let since = *stopping_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > shutdown_timeout {
+                return Ended::Hung;
+            }
+        }
+    }
+    progress.finish(running);
+    Ended::Done
+}
+
+fn leave(error: Option<Error>, shutdown_timeout: Duration) -> ! {
+    let error = error.unwrap_or_else(|| {
+        Error::failed(format!(
+            "stopping took longer than shutdown_timeout ({shutdown_timeout:?}): what was not durable is read again by the next run"
+        ))
+    });
+    report(&error);
+    std::process::exit(i32::from(FAILED))
+}
+
+/// How often the user asked the process to stop.
+struct Signals(Arc<AtomicUsize>);
+
+impl Signals {
+    fn watch(io: &tokio::runtime::Runtime) -> Result<Self, Error> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let count = Arc::new(AtomicUsize::new(0));
+        let _entered = io.enter();
+        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+            let mut signal = signal(kind).map_err(|error| Error::failed(format!("cannot watch for signals: {error}")))?;
+            let count = Arc::clone(&count);
+            io.spawn(async move {
+                while signal.recv().await.is_some() {
+                    let before = count.fetch_add(1, Ordering::SeqCst);
+                    if before == 0 {
+                        tracing::info!("stopping: finishing what was read (again to leave at once)");
+                    }
+                }
+            });
+        }
+        Ok(Self(count))
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,203 @@
+//! The pipeline file as its author wrote it: what the keys are called and which values they take.
+//!
+//! Only shapes and ranges are checked here; names, schemas and SQL are the plan's ([`crate::plan`]).
+
+use std::{path::PathBuf, time::Duration};
+
+use riverhook_config::{ByteSize, Map, Node, OneOrMany, Reading, Setting, Shape, Spanned, choices, settings};
+use riverhook_connectors::format::{Format, SchemaSetting};
+
+/// A part of the file that is read later, when it is known what it is.
+#[derive(Clone, Debug)]
+pub struct Part(pub Node);
+
+impl Setting for Part {
+    fn read(node: &Node, _cx: &mut Reading<'_>) -> Option<Self> {
+        Some(Self(node.clone()))
+    }
+
+    fn shape() -> Shape {
+        Shape::Any
+    }
+}
+
+choices! {
+    /// What happens to a record that a node cannot handle.
+    #[derive(Default, Copy, PartialEq, Eq)]
+    pub enum OnError {
+        /// The pipeline stops with the error; nothing is lost, and it fails there again until the cause is mended.
+        #[default]
+        Fail = "fail",
+        /// The record is counted in the metrics and left out.
+        Skip = "skip",
+        /// The record goes to `dead_letters` with the error and its position.
+        DeadLetter = "dead_letter",
+    }
+}
+
+settings! {
+    /// A pipeline: sources, what is done with their records, and where the results go.
+    pub struct PipelineFile {
+        /// The pipeline's name: in metrics, consumer groups and the checkpoint store.
+        pub name: Spanned<String>,
+        /// Servers that several sources and sinks use, by name.
+        pub connections: Map<Part> = Map::default(),
+        /// Where records come from, by name.
+        pub sources: Map<Part> = Map::default(),
+        /// Users' code: code, a name and resources.
+        pub functions: Map<Part> = Map::default(),
+        /// What is done with records, by name: SQL or a function.
+        pub transforms: Map<Part> = Map::default(),
+        /// Conditions on the rows of a node that make messages, by name.
+        pub alerts: Map<Part> = Map::default(),
+        /// Where rows go, by name.
+        pub sinks: Map<Part> = Map::default(),
+        /// The sink of records that could not be handled: a sink without `from`.
+        pub dead_letters: Option<Part>,
+        /// Where and how often the pipeline remembers how far it is.
+        pub checkpoint: Checkpoint,
+        /// How much is gathered into one batch.
+        pub batch: BatchSettings,
+        /// Metrics and health over HTTP.
+        pub server: Option<Server>,
+        /// Tasks of each source that run at the same time; the machine's cores unless set.
+        pub parallelism: Option<Spanned<usize>>,
+        /// How long stopping may take: what is not durable by then is read again by the next run.
+        pub shutdown_timeout: Duration = Duration::from_secs(30),
+        /// Bytes that each source reads ahead, and that each sink may hold that are not yet durable.
+        pub buffer: ByteSize = ByteSize(16 * 1024 * 1024),
+        /// Bytes of a failed record's payload that its dead letter keeps; longer ones are cut, with length and hash.
+        pub max_payload: ByteSize = ByteSize(512 * 1024),
+    }
+}
+
+settings! {
+    /// Where and how often the pipeline remembers how far it is.
+    pub struct Checkpoint {
+        /// A folder, as a path or a `file://` URL; `./.riverhook/<pipeline>` unless set.
+        pub store: Option<Spanned<String>>,
+        /// How often progress is made durable and positions move.
+        pub every: Duration = Duration::from_secs(1),
+    }
+}
+
+settings! {
+    /// A batch ends by rows, bytes or time, whichever comes first. What is queued goes at once.
+    pub struct BatchSettings {
+        /// Rows at most.
+        pub rows: usize = 8192,
+        /// Payload bytes at most; a larger record is a batch of its own.
+        pub bytes: ByteSize = ByteSize(4 * 1024 * 1024),
+        /// How long to wait for the first record.
+        pub wait: Duration = Duration::from_millis(5),
+    }
+}
+
+settings! {
+    /// Metrics and health over HTTP: `/metrics`, `/healthz`, `/readyz`.
+    pub struct Server {
+        /// The address to listen on.
+        pub listen: String = "127.0.0.1:9464".to_owned(),
+    }
+}
+
+settings! {
+    /// What every source has.
+    pub struct SourceSettings {
+        /// The connector, such as `file`; a `connection` says it too.
+        pub r#type: Option<Spanned<String>>,
+        /// A connection of `connections`.
+        pub connection: Option<Spanned<String>>,
+        /// How bytes become rows.
+        pub format: Option<Spanned<Format>>,
+        /// The columns of a record and their types.
+        pub schema: Option<Spanned<SchemaSetting>>,
+        /// Which column is the time at which a record happened.
+        pub event_time: Option<EventTimeSettings>,
+        /// What happens to records that cannot be decoded.
+        pub on_error: OnError = OnError::Fail,
+    }
+}
+
+settings! {
+    /// The time at which records happened.
+    pub struct EventTimeSettings {
+        /// A timestamp column.
+        pub column: Spanned<String>,
+        /// How much later than others a record may come.
+        pub delay: Duration = Duration::ZERO,
+        /// A partition that is silent for so long no longer holds time back.
+        pub idle: Duration = Duration::from_secs(10),
+    }
+}
+
+settings! {
+    /// A transform: either `sql`, or `from` and `call`.
+    pub struct TransformSettings {
+        /// One SELECT; it names the nodes it reads.
+        pub sql: Option<Spanned<String>>,
+        /// The node whose rows the function gets.
+        pub from: Option<Spanned<String>>,
+        /// The function that is called on every batch.
+        pub call: Option<Spanned<String>>,
+        /// What happens to rows that fail.
+        pub on_error: OnError = OnError::Fail,
+    }
+}
+
+settings! {
+    /// A function: code and resources.
+    pub struct FunctionSettings {
+        /// A WebAssembly component, relative to the pipeline file.
+        pub wasm: Spanned<PathBuf>,
+        /// Memory that one copy may use.
+        pub memory: ByteSize = ByteSize(64 * 1024 * 1024),
+        /// How long one call may take.
+        pub timeout: Duration = Duration::from_secs(1),
+        /// Bytes that one call may answer.
+        pub max_output: ByteSize = ByteSize(16 * 1024 * 1024),
+    }
+}
+
+settings! {
+    /// An alert, first form: a message for rows that meet a condition.
+    pub struct AlertSettings {
+        /// The node whose rows are looked at.
+        pub from: Spanned<String>,
+        /// A SQL condition on one row.
+        pub when: Spanned<String>,
+        /// The columns that tell one subject from another.
+        pub key: Option<OneOrMany<Spanned<String>>>,
+        /// How long a subject is silent after a message; every matching row gives a message unless set.
+        pub repeat: Option<Duration>,
+        /// What to say; `{column}` is replaced by the row's value.
+        pub message: Option<Spanned<String>>,
+        /// The sinks that get the messages.
+        pub notify: OneOrMany<Spanned<String>>,
+        /// What happens to rows on which the condition fails.
+        pub on_error: OnError = OnError::Fail,
+    }
+}
+
+settings! {
+    /// What every sink has.
+    pub struct SinkSettings {
+        /// The connector, such as `file`; a `connection` says it too.
+        pub r#type: Option<Spanned<String>>,
+        /// A connection of `connections`.
+        pub connection: Option<Spanned<String>>,
+        /// The node, or nodes, whose rows it takes. An alert names its sinks itself.
+        pub from: Option<OneOrMany<Spanned<String>>>,
+        /// How rows become bytes.
+        pub format: Option<Format>,
+        /// What happens to rows that the sink can never take.
+        pub on_error: OnError = OnError::Fail,
+    }
+}
+
+/// The names in a `from` or `notify` that was read before, quietly: what is wrong with it was said then.
+pub fn names_of(node: &Node, cx: &mut Reading<'_>) -> Option<Vec<Spanned<String>>> {
+    let mut quiet = riverhook_config::Diagnostics::new();
+    let mut again = Reading::new(cx.environment(), &mut quiet);
+    OneOrMany::<Spanned<String>>::read(node, &mut again).map(|names| names.0)
+}

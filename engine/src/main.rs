@@ -1,0 +1,5 @@
+//! The binary: see [`riverhook::cli`].
+
+fn main() -> std::process::ExitCode {
+    riverhook::cli::main()
+}

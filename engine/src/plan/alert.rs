@@ -1,0 +1,135 @@
+//! Alerts, first form: rows that meet a condition become messages, not more often than `repeat` for each key.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow_array::{Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use parking_lot::Mutex;
+use riverhook_connectors::{
+    batch::Batch,
+    format::{Encoded, Encoder},
+    template::Template,
+};
+
+use crate::sql::Branch;
+
+/// The most keys whose last message is remembered; beyond it the oldest is forgotten and may repeat early.
+const MAX_KEYS: usize = 1_000_000;
+
+/// A condition on the rows of a node, and what to say when it holds.
+pub struct Alert {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Keeps the rows that meet the condition.
+    pub when: Branch,
+    /// The columns that tell one subject from another; none: all rows are of one subject.
+    pub key: Vec<String>,
+    /// How long a key is silent after a message, in microseconds; `None`: every row gives a message.
+    pub repeat: Option<i64>,
+    /// What to say.
+    pub message: Template,
+    /// The column that tells when a row happened; else the moment it is handled counts.
+    pub time: Option<String>,
+    /// When each key last gave a message. Shared by all tasks.
+    pub last: Mutex<HashMap<String, i64>>,
+}
+
+/// What an alert's messages look like to sinks.
+pub fn message_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("time", DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))), false),
+        Field::new("alert", DataType::Utf8, false),
+        Field::new("key", DataType::Utf8, true),
+        Field::new("message", DataType::Utf8, false),
+        riverhook_connectors::format::json_field("row", false),
+    ]))
+}
+
+impl Alert {
+    /// The messages for rows that meet the condition. `now` is microseconds since 1970-01-01 UTC.
+    pub fn messages(&self, matching: &Batch, row_json: &mut dyn Encoder, now: i64) -> Option<Batch> {
+        let times = self.times(&matching.records, now);
+        let keys = self.keys(&matching.records);
+        let due = self.due(&keys, &times);
+        if due.is_empty() {
+            return None;
+        }
+        let selected = matching.take(&due);
+        let mut text = String::new();
+        let messages: StringArray = (0..selected.records.num_rows())
+            .map(|row| {
+                text.clear();
+                self.message.render(&selected.records, row, &mut text);
+                Some(text.clone())
+            })
+            .collect();
+        let mut json = Encoded::default();
+        row_json.encode(&selected.records, &mut json);
+        let rows: StringArray = (0..json.len()).map(|row| Some(String::from_utf8_lossy(json.row(row)).into_owned())).collect();
+        let of_due = |i: &u32| *i as usize;
+        let columns: Vec<Arc<dyn Array>> = vec![
+            Arc::new(TimestampMicrosecondArray::from_iter_values(due.values().iter().map(|i| times[of_due(i)])).with_timezone("UTC")),
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&*self.name, due.len()))),
+            Arc::new(due.values().iter().map(|i| keys.as_ref().map(|keys| keys[of_due(i)].as_str())).collect::<StringArray>()),
+            Arc::new(messages),
+            Arc::new(rows),
+        ];
+        let records = RecordBatch::try_new(message_schema(), columns).expect("the columns are made in the schema's order and types");
+        Some(Batch { records, rows: selected.rows, input: selected.input })
+    }
+
+    fn times(&self, records: &RecordBatch, now: i64) -> Vec<i64> {
+        let column = self.time.as_ref().and_then(|name| records.column_by_name(name));
+        let micros = column.and_then(|column| arrow_cast::cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None)).ok());
+        let micros = micros.as_ref().and_then(|column| column.as_any().downcast_ref::<TimestampMicrosecondArray>());
+        match micros {
+            Some(column) => (0..column.len()).map(|row| if column.is_null(row) { now } else { column.value(row) }).collect(),
+            None => vec![now; records.num_rows()],
+        }
+    }
+
+    fn keys(&self, records: &RecordBatch) -> Option<Vec<String>> {
+        if self.key.is_empty() {
+            return None;
+        }
+        let options = FormatOptions::default().with_null("null");
+        let columns: Vec<_> = self.key.iter().filter_map(|name| records.column_by_name(name)).collect();
+        let texts: Vec<_> = columns.iter().filter_map(|column| ArrayFormatter::try_new(column.as_ref(), &options).ok()).collect();
+        let key = |row: usize| texts.iter().map(|text| text.value(row).to_string()).collect::<Vec<_>>().join(", ");
+        Some((0..records.num_rows()).map(key).collect())
+    }
+
+    /// Which rows give a message, keeping count.
+    fn due(&self, keys: &Option<Vec<String>>, times: &[i64]) -> UInt32Array {
+        let Some(repeat) = self.repeat else { return (0..times.len() as u32).collect() };
+        let mut last = self.last.lock();
+        let mut due = Vec::new();
+        for (row, time) in times.iter().enumerate() {
+            let key = keys.as_ref().map_or("", |keys| keys[row].as_str());
+            match last.get_mut(key) {
+                Some(before) if *time < before.saturating_add(repeat) => {}
+                Some(before) => {
+                    *before = *time;
+                    due.push(row as u32);
+                }
+                None => {
+                    forget_one(&mut last);
+                    last.insert(key.to_owned(), *time);
+                    due.push(row as u32);
+                }
+            }
+        }
+        due.into()
+    }
+}
+
+fn forget_one(last: &mut HashMap<String, i64>) {
+    if last.len() < MAX_KEYS {
+        return;
+    }
+    // Seldom, and linear: an alert that fires for a million keys has other problems.
+    if let Some(oldest) = last.iter().min_by_key(|(_, time)| **time).map(|(key, _)| key.clone()) {
+        last.remove(&oldest);
+    }
+}

@@ -1,0 +1,169 @@
+//! The plan: a pipeline file that was understood and checked. Nothing is validated after it, and nothing is connected yet.
+
+mod alert;
+mod build;
+mod functions;
+mod graph;
+mod guarantee;
+mod order;
+mod project;
+mod refusals;
+mod sinks;
+mod source;
+mod steps;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use arrow_schema::SchemaRef;
+use riverhook_connectors::{format::Format, sink::Sink, source::BatchLimits, source::Source};
+use riverhook_udf::Function;
+
+pub use alert::Alert;
+pub use build::{Surroundings, build};
+pub use graph::{dot, mermaid};
+pub use guarantee::{PathGuarantee, guarantees};
+
+use crate::{config::OnError, sql::Branch};
+
+/// A pipeline that can run.
+pub struct Plan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its sources.
+    pub sources: Vec<SourceNode>,
+    /// Transforms and alerts, each after what it reads.
+    pub steps: Vec<StepNode>,
+    /// Its sinks; [`Plan::letters`] is one of them when dead letters go to a sink of their own.
+    pub sinks: Vec<SinkNode>,
+    /// Which of the sinks takes dead letters.
+    pub letters: Option<usize>,
+    /// What holds for the whole run.
+    pub settings: Settings,
+}
+
+/// What holds for the whole run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Tasks of each source, at most.
+    pub parallelism: usize,
+    /// How much one poll gathers.
+    pub batch: BatchLimits,
+    /// How often a barrier is sent.
+    pub every: Duration,
+    /// The folder of the checkpoint store.
+    pub store: PathBuf,
+    /// How long a drain may take.
+    pub shutdown_timeout: Duration,
+    /// Where `/metrics` and health are served; nowhere unless set.
+    pub listen: Option<std::net::SocketAddr>,
+    /// Bytes of a dead letter's payload that are kept.
+    pub max_payload: usize,
+    /// Bytes that sources read ahead and sinks hold, each.
+    pub buffer_bytes: usize,
+}
+
+/// Where a node's rows go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// To a step; for SQL, to this one of its branches.
+    Step {
+        /// Index into [`Plan::steps`].
+        step: usize,
+        /// Index into the branches of its query; 0 for other steps.
+        branch: usize,
+    },
+    /// To a sink: index into [`Plan::sinks`].
+    Sink(usize),
+}
+
+/// A source and what is read of it.
+pub struct SourceNode {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The connector.
+    pub source: Arc<dyn Source>,
+    /// How payloads are decoded.
+    pub format: Format,
+    /// All columns of the node, in order: the payload's, then the metadata's.
+    pub schema: SchemaRef,
+    /// The columns that the plan reads, in order: what leaves the node.
+    pub read: SchemaRef,
+    /// Those of `read` that are decoded from payloads (or made by the source itself).
+    pub decoded: SchemaRef,
+    /// Those of `read` that are metadata: index into what [`Source::metadata`] lists.
+    pub metadata: Vec<usize>,
+    /// What happens to records that cannot be decoded.
+    pub on_error: OnError,
+    /// The column that is the rows' event time.
+    pub event_time: Option<EventTime>,
+    /// Where the rows go.
+    pub edges: Vec<Edge>,
+}
+
+/// A node's event time.
+#[derive(Clone, Debug)]
+pub struct EventTime {
+    /// The column.
+    pub column: String,
+    /// How far behind the greatest event time the watermark is.
+    pub delay: Duration,
+}
+
+/// A transform or an alert.
+pub struct StepNode {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it does.
+    pub work: Work,
+    /// The columns that leave it.
+    pub schema: SchemaRef,
+    /// What happens to rows that fail.
+    pub on_error: OnError,
+    /// The column that is still the rows' event time.
+    pub event_time: Option<EventTime>,
+    /// The nodes it reads.
+    pub inputs: Vec<Arc<str>>,
+    /// Where the rows go.
+    pub edges: Vec<Edge>,
+}
+
+/// What a step does.
+pub enum Work {
+    /// SQL: one branch for each time it reads a node.
+    Sql(Vec<Branch>),
+    /// A function.
+    Call(Call),
+    /// An alert.
+    Alert(Alert),
+}
+
+/// A function called on every batch.
+pub struct Call {
+    /// The function's name in the file.
+    pub name: Arc<str>,
+    /// The function.
+    pub function: Arc<dyn Function>,
+    /// What it is given.
+    pub input: SchemaRef,
+}
+
+/// A sink.
+pub struct SinkNode {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The connector.
+    pub sink: Arc<dyn Sink>,
+    /// The rows it gets.
+    pub schema: SchemaRef,
+    /// What happens to rows it can never take.
+    pub on_error: OnError,
+    /// The nodes it reads.
+    pub inputs: Vec<Arc<str>>,
+}
+
+impl Plan {
+    /// Whether every source ends by itself.
+    pub fn is_finite(&self) -> bool {
+        self.sources.iter().all(|source| source.source.is_finite())
+    }
+}

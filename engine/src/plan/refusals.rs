@@ -1,0 +1,57 @@
+//! What the language has and this version does not run yet: refused by name, never ignored.
+
+use riverhook_config::{MapReader, Reading};
+
+/// Keys of one place, each with what it would do.
+type Later = &'static [(&'static str, &'static str)];
+
+const FILE: Later = &[("delivery", "exactly-once delivery"), ("late", "late rows")];
+const SOURCE: Later = &[("reply", "answering requests with a node's rows"), ("shape", "events in the shape of function URLs")];
+const TRANSFORM: Later = &[("late", "late rows"), ("batch", "grouping records per call"), ("max_age", "giving up on old records")];
+const FUNCTION: Later = &[
+    ("process", "functions as processes"),
+    ("http", "functions over HTTP"),
+    ("handler", "functions as processes"),
+    ("env", "configuration of functions"),
+    ("concurrency", "parallel copies of one function"),
+    ("retries", "retries of functions"),
+    ("signature", "functions in SQL"),
+    ("batch", "grouping records per call"),
+    ("bisect", "splitting failing batches"),
+    ("ordered", "unordered calls"),
+    ("deterministic", "functions on changelogs"),
+    ("output", "functions with a declared output"),
+    ("allow", "granting clocks and randomness"),
+];
+const ALERT: Later = &[("for", "conditions that must hold for a time"), ("resolve", "alerts that resolve")];
+
+pub(super) fn file(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
+    refuse(map, FILE, cx);
+}
+
+pub(super) fn source(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
+    refuse(map, SOURCE, cx);
+}
+
+pub(super) fn transform(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
+    refuse(map, TRANSFORM, cx);
+}
+
+pub(super) fn function(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
+    refuse(map, FUNCTION, cx);
+}
+
+pub(super) fn alert(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
+    refuse(map, ALERT, cx);
+}
+
+fn refuse(map: &mut MapReader<'_>, later: Later, cx: &mut Reading<'_>) {
+    for (key, what) in later {
+        // Looked at before it is taken, so that names that are not there yet are not suggested for typing errors.
+        if map.node().get(key).is_some()
+            && let Some(value) = map.take(key)
+        {
+            cx.push(value.error(format!("`{key}` is not there yet: {what} comes with a later version")));
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The nodes of one task, run to completion: a batch goes through all of them before the next one is read.
+//!
+//! Messages are passed by calls, depth first; nothing is queued between nodes. Every node keeps the way back from its
+//! rows to the records, so that whatever fails can be named and sent to the dead letters.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow_schema::SchemaRef;
+use riverhook_connectors::{
+    batch::{Batch, Epoch, Input, Message, RowFailure, Rows},
+    format::{Encoder, Format},
+    sink::Rejected,
+};
+
+use super::{
+    control::Control,
+    letters::{Failure, PayloadOf, Stage, letters},
+    machine::{Machine, bind, machine},
+    meter::NodeMeter,
+    outlet::Outlet,
+    source_stage::Staged,
+};
+use crate::{
+    config::OnError,
+    error::Error,
+    plan::{Edge, Plan, SourceNode},
+};
+
+struct Step {
+    name: Arc<str>,
+    machine: Machine,
+    on_error: OnError,
+    edges: Arc<[Edge]>,
+    meter: NodeMeter,
+    barrier: Epoch,
+}
+
+/// The nodes that one source's rows reach, for one task.
+pub(super) struct Chain {
+    pipeline: Arc<str>,
+    source: Arc<str>,
+    source_edges: Arc<[Edge]>,
+    source_on_error: OnError,
+    source_meter: NodeMeter,
+    steps: BTreeMap<usize, Step>,
+    outlets: BTreeMap<usize, Outlet>,
+    letters: Option<Outlet>,
+    control: Arc<Control>,
+    max_payload: usize,
+}
+
+/// A failure's place: what its letters and error message need.
+struct Failing<'a> {
+    node: &'a Arc<str>,
+    stage: Stage,
+    attempts: u32,
+    on_error: OnError,
+    function: Option<(&'a str, &'a str)>,
+}
+
+impl Chain {
+    /// The chain below `source`. `outlet` opens this task's writer of a sink.
+    pub(super) fn new(
+        plan: &Arc<Plan>,
+        source: &SourceNode,
+        control: Arc<Control>,
+        mut outlet: impl FnMut(usize) -> Result<Outlet, Error>,
+    ) -> Result<Self, Error> {
+        let mut chain = Self {
+            pipeline: Arc::clone(&plan.name),
+            source: Arc::clone(&source.name),
+            source_edges: source.edges.clone().into(),
+            source_on_error: source.on_error,
+            source_meter: NodeMeter::new(&plan.name, &source.name),
+            steps: BTreeMap::new(),
+            outlets: BTreeMap::new(),
+            letters: plan.letters.map(&mut outlet).transpose()?,
+            control,
+            max_payload: plan.settings.max_payload,
+        };
+        chain.reach(plan, &source.edges, &source.read, &mut outlet)?;
+        Ok(chain)
+    }
+
+    /// Makes the nodes behind `edges` ready for rows of `schema`, and those behind them.
+    fn reach(
+        &mut self,
+        plan: &Arc<Plan>,
+        edges: &[Edge],
+        schema: &SchemaRef,
+        outlet: &mut impl FnMut(usize) -> Result<Outlet, Error>,
+    ) -> Result<(), Error> {
+        for edge in edges {
+            match *edge {
+                Edge::Sink(sink) => {
+                    if !self.outlets.contains_key(&sink) {
+                        self.outlets.insert(sink, outlet(sink)?);
+                    }
+                }
+                Edge::Step { step, branch } => {
+                    let node = &plan.steps[step];
+                    if let Some(Step { machine: Machine::Sql(branches), .. }) = self.steps.get_mut(&step) {
+                        branches[branch] = Some(bind(plan, step, branch, schema)?);
+                        continue;
+                    }
+                    let machine = machine(plan, step, branch, schema)?;
+                    let made = Step {
+                        name: Arc::clone(&node.name),
+                        machine,
+                        on_error: node.on_error,
+                        edges: node.edges.clone().into(),
+                        meter: NodeMeter::new(&plan.name, &node.name),
+                        barrier: 0,
+                    };
+                    self.steps.insert(step, made);
+                    self.reach(plan, &node.edges, &node.schema, outlet)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs what was decoded through all nodes; what could not be decoded goes where `on_error` says.
+    pub(super) fn run(&mut self, staged: &Staged, watermark: Option<i64>) -> Result<(), Error> {
+        if !staged.failed.is_empty() {
+            let source = Arc::clone(&self.source);
+            let failing = Failing { node: &source, stage: Stage::Decode, attempts: 1, on_error: self.source_on_error, function: None };
+            for failed in &staged.failed {
+                self.source_meter.failed(Stage::Decode, failed.code);
+            }
+            self.handle(&failing, &staged.batch.input, &Rows::Same, PayloadOf::Raw(&staged.values), &staged.failed)?;
+        }
+        if staged.batch.records.num_rows() > 0 {
+            self.send_all(&Arc::clone(&self.source_edges), &Message::Batch(staged.batch.clone()))?;
+        }
+        match watermark {
+            Some(watermark) => self.send_all(&Arc::clone(&self.source_edges), &Message::Watermark(watermark)),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a barrier down to every sink but the dead letters', whose turn comes when the others have answered: what
+    /// they hand back must be written before it.
+    pub(super) fn barrier(&mut self, epoch: Epoch) -> Result<(), Error> {
+        self.send_all(&Arc::clone(&self.source_edges), &Message::Barrier(epoch))
+    }
+
+    /// The newest barrier that every sink has answered, the dead letters' included.
+    pub(super) fn poll(&mut self) -> Result<Epoch, Error> {
+        let mut durable = Epoch::MAX;
+        let sinks: Vec<usize> = self.outlets.keys().copied().collect();
+        for sink in sinks {
+            let outlet = self.outlets.get_mut(&sink).expect("the key was just listed");
+            let (epoch, rejected) = outlet.poll()?;
+            durable = durable.min(epoch);
+            self.rejected(sink, rejected)?;
+        }
+        let Some(letters) = &mut self.letters else { return Ok(durable) };
+        if durable < Epoch::MAX && durable > 0 {
+            letters.barrier(durable)?;
+        }
+        let (answered, rejected) = letters.poll()?;
+        refuse_rejected_letters(&letters.name, &rejected)?;
+        Ok(durable.min(answered))
+    }
+
+    /// Closes every sink, the dead letters' last: then everything is durable.
+    pub(super) fn close(&mut self) -> Result<(), Error> {
+        self.send_all(&Arc::clone(&self.source_edges), &Message::End)?;
+        if let Some(letters) = &mut self.letters {
+            let rejected = letters.close()?;
+            refuse_rejected_letters(&letters.name, &rejected)?;
+        }
+        Ok(())
+    }
+
+    fn send_all(&mut self, edges: &Arc<[Edge]>, message: &Message) -> Result<(), Error> {
+        edges.iter().try_for_each(|edge| self.send(*edge, message))
+    }
+
+    fn send(&mut self, edge: Edge, message: &Message) -> Result<(), Error> {
+        match edge {
+            Edge::Sink(sink) => self.into_sink(sink, message),
+            Edge::Step { step, branch } => match message {
+                Message::Batch(batch) => self.through(step, branch, batch),
+                Message::Watermark(_) | Message::End => {
+                    let edges = Arc::clone(&self.steps[&step].edges);
+                    self.send_all(&edges, message)
+                }
+                Message::Barrier(epoch) => {
+                    let node = self.steps.get_mut(&step).expect("edges lead to steps of this chain");
+                    if *epoch <= node.barrier {
+                        return Ok(());
+                    }
+                    node.barrier = *epoch;
+                    let edges = Arc::clone(&node.edges);
+                    self.send_all(&edges, message)
+                }
+            },
+        }
+    }
+
+    fn into_sink(&mut self, sink: usize, message: &Message) -> Result<(), Error> {
+        let outlet = self.outlets.get_mut(&sink).expect("edges lead to sinks of this chain");
+        match message {
+            Message::Batch(batch) => {
+                self.control.totals.written.add(batch.records.num_rows(), batch.bytes());
+                outlet.write(batch, self.control.clock.now_micros())
+            }
+            Message::Watermark(_) => Ok(()),
+            Message::Barrier(epoch) => outlet.barrier(*epoch),
+            Message::End => {
+                let rejected = outlet.close()?;
+                self.rejected(sink, rejected)
+            }
+        }
+    }
+
+    fn through(&mut self, step: usize, branch: usize, batch: &Batch) -> Result<(), Error> {
+        let now = self.control.clock.now_micros();
+        let node = self.steps.get_mut(&step).expect("edges lead to steps of this chain");
+        node.meter.rows_in(batch.records.num_rows());
+        let done = node.machine.run(branch, batch, now);
+        for failed in &done.failed {
+            node.meter.failed(done.stage, failed.code);
+        }
+        let edges = Arc::clone(&node.edges);
+        node.meter.rows_out(done.out.iter().map(|batch| batch.records.num_rows()).sum());
+        if !done.failed.is_empty() {
+            let (name, on_error) = (Arc::clone(&node.name), node.on_error);
+            let function = done.function.as_ref().map(|(name, version)| (&**name, version.as_str()));
+            let failing = Failing { node: &name, stage: done.stage, attempts: 1, on_error, function };
+            let mut json = row_encoder(&batch.records.schema())?;
+            self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &done.failed)?;
+        }
+        done.out.into_iter().try_for_each(|batch| self.send_all(&edges, &Message::Batch(batch)))
+    }
+
+    fn rejected(&mut self, sink: usize, rejected: Vec<Rejected>) -> Result<(), Error> {
+        for rejected in rejected {
+            let outlet = self.outlets.get_mut(&sink).expect("only sinks of this chain are asked");
+            for failed in &rejected.failures {
+                outlet.meter.failed(Stage::Sink, failed.code);
+            }
+            let (name, on_error) = (Arc::clone(&outlet.name), outlet.on_error);
+            let failing = Failing { node: &name, stage: Stage::Sink, attempts: rejected.attempts, on_error, function: None };
+            let batch = &rejected.batch;
+            let mut json = row_encoder(&batch.records.schema())?;
+            self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &rejected.failures)?;
+        }
+        Ok(())
+    }
+
+    /// Does what the node's `on_error` says.
+    fn handle(&mut self, failing: &Failing<'_>, input: &Arc<Input>, rows: &Rows, payload: PayloadOf<'_>, failures: &[RowFailure]) -> Result<(), Error> {
+        let totals = &self.control.totals;
+        totals.failed.fetch_add(failures.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        match failing.on_error {
+            OnError::Skip => Ok(()),
+            OnError::Fail => Err(fatal(failing, input, rows, &failures[0])),
+            OnError::DeadLetter => {
+                let failure = Failure {
+                    pipeline: &self.pipeline,
+                    node: failing.node,
+                    stage: failing.stage,
+                    attempts: failing.attempts,
+                    time: self.control.clock.now_micros(),
+                    function: failing.function,
+                    max_payload: self.max_payload,
+                };
+                let batch = letters(&failure, input, rows, payload, failures);
+                totals.letters.fetch_add(failures.len() as u64, std::sync::atomic::Ordering::Relaxed);
+                let outlet = self.letters.as_mut().expect("a plan with `on_error: dead_letter` has a dead letters' sink");
+                outlet.write(&batch, self.control.clock.now_micros())
+            }
+        }
+    }
+}
+
+/// A letter that its own sink refuses has nowhere left to go.
+fn refuse_rejected_letters(name: &str, rejected: &[Rejected]) -> Result<(), Error> {
+    match rejected.iter().find_map(|rejected| rejected.failures.first()) {
+        Some(failed) => Err(Error::failed(format!("`{name}` refused a dead letter ({}): {}", failed.code, failed.message))),
+        None => Ok(()),
+    }
+}
+
+fn fatal(failing: &Failing<'_>, input: &Input, rows: &Rows, failed: &RowFailure) -> Error {
+    let position = rows.record(failed.row as usize).and_then(|record| input.positions.get(record));
+    let place = position.map_or_else(|| input.partition.to_string(), |position| format!("{} at {position}", input.partition));
+    Error::failed(format!(
+        "`{}` failed on a record of `{}` ({place}): {} [{}]. To go on past such records set `on_error: dead_letter` (or `skip`) on `{}`",
+        failing.node, input.source, failed.message, failed.code, failing.node
+    ))
+}
+
+pub(super) fn row_encoder(schema: &SchemaRef) -> Result<Box<dyn Encoder>, Error> {
+    Format::Json(Default::default()).encoder(Arc::clone(schema)).map_err(|error| Error::failed(format!("cannot write rows as JSON: {error}")))
+}

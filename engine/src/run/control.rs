@@ -1,0 +1,151 @@
+//! What the tasks of a run share: the order to stop, the first error, and the counts that people see.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Condvar, Mutex};
+use riverhook_connectors::{clock::Clock, position::Partition};
+
+use crate::error::Error;
+
+/// Shared by all tasks of a run.
+pub struct Control {
+    stop: AtomicBool,
+    error: Mutex<Option<Error>>,
+    /// Records that may still be read, for `--limit`.
+    remaining: Option<AtomicI64>,
+    /// When a record was last read: monotonic milliseconds.
+    last_record: AtomicU64,
+    tasks: Mutex<usize>,
+    all_ended: Condvar,
+    /// Records behind each partition's end, by source and partition.
+    lags: Mutex<BTreeMap<(Arc<str>, Partition), u64>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The counts.
+    pub totals: Totals,
+}
+
+/// Counts of a whole run.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Records and payload bytes read.
+    pub read: NodeCounts,
+    /// Rows and bytes accepted by sinks, dead letters not among them.
+    pub written: NodeCounts,
+    /// Rows that failed.
+    pub failed: AtomicU64,
+    /// Dead letters written.
+    pub letters: AtomicU64,
+}
+
+/// Records and bytes.
+#[derive(Debug, Default)]
+pub struct NodeCounts {
+    /// Records.
+    pub records: AtomicU64,
+    /// Bytes.
+    pub bytes: AtomicU64,
+}
+
+impl NodeCounts {
+    /// Counts some more.
+    pub fn add(&self, records: usize, bytes: usize) {
+        self.records.fetch_add(records as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+impl Control {
+    /// For a run that ends after `limit` records, if that is given.
+    pub fn new(clock: Arc<dyn Clock>, limit: Option<u64>) -> Arc<Self> {
+        Arc::new(Self {
+            stop: AtomicBool::new(false),
+            error: Mutex::new(None),
+            remaining: limit.map(|limit| AtomicI64::new(i64::try_from(limit).unwrap_or(i64::MAX))),
+            last_record: AtomicU64::new(0),
+            tasks: Mutex::new(0),
+            all_ended: Condvar::new(),
+            lags: Mutex::default(),
+            clock,
+            totals: Totals::default(),
+        })
+    }
+
+    /// Orders all tasks to drain: finish what was read, make it durable, end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the tasks should end.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Ends the run with this error; only the first is kept, what follows are its consequences.
+    pub fn fail(&self, error: Error) {
+        self.error.lock().get_or_insert(error);
+        self.stop();
+    }
+
+    /// The error that ended the run.
+    pub fn take_error(&self) -> Option<Error> {
+        self.error.lock().take()
+    }
+
+    /// Whether an error ended the run.
+    pub fn failed(&self) -> bool {
+        self.error.lock().is_some()
+    }
+
+    /// Takes `records` from what `--limit` leaves; gives how many of them may be handled.
+    pub fn admit(&self, records: usize) -> usize {
+        self.last_record.store(self.clock.monotonic().as_millis() as u64, Ordering::Relaxed);
+        let Some(remaining) = &self.remaining else { return records };
+        let wanted = i64::try_from(records).unwrap_or(i64::MAX);
+        let left = remaining.fetch_sub(wanted, Ordering::SeqCst);
+        if left <= wanted {
+            self.stop();
+        }
+        usize::try_from(left.clamp(0, wanted)).unwrap_or(0)
+    }
+
+    /// Milliseconds since a record was read.
+    pub fn idle_millis(&self) -> u64 {
+        let now = self.clock.monotonic().as_millis() as u64;
+        now.saturating_sub(self.last_record.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_lag(&self, source: &Arc<str>, partition: &Partition, records: u64) {
+        self.lags.lock().insert((Arc::clone(source), partition.clone()), records);
+    }
+
+    /// Records between what was read and the partitions' ends, where sources know it.
+    pub fn lag(&self) -> Option<u64> {
+        let lags = self.lags.lock();
+        (!lags.is_empty()).then(|| lags.values().sum())
+    }
+
+    pub(super) fn task_started(&self) {
+        *self.tasks.lock() += 1;
+    }
+
+    pub(super) fn task_ended(&self) {
+        *self.tasks.lock() -= 1;
+        self.all_ended.notify_all();
+    }
+
+    /// Waits until all tasks ended or `timeout` passed; whether they all ended.
+    pub fn wait(&self, timeout: std::time::Duration) -> bool {
+        let mut tasks = self.tasks.lock();
+        if *tasks > 0 {
+            self.all_ended.wait_for(&mut tasks, timeout);
+        }
+        *tasks == 0
+    }
+}

@@ -1,0 +1,15 @@
+//! Running a plan: tasks on threads of their own, each reading some partitions and running the whole chain on them.
+
+mod chain;
+mod control;
+mod letters;
+mod machine;
+mod meter;
+mod outlet;
+mod pipeline;
+mod source_stage;
+mod task;
+
+pub use control::{Control, NodeCounts, Totals};
+pub use letters::{letter_schema, Stage};
+pub use pipeline::{Options, Running, start};

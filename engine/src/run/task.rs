@@ -1,0 +1,165 @@
+//! A task: reads some partitions of one source and runs the chain on them, until told to stop.
+//!
+//! Positions move by barriers: the task notes where its reader is, sends a barrier behind what it read, and commits the
+//! noted positions when every sink has answered. Several barriers may be under way; answers cover earlier ones too.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use riverhook_connectors::{
+    batch::{Batch, Epoch, Payloads},
+    position::{Partition, Position, Positions},
+    source::{Keeper, Polled, Reader},
+};
+
+use super::{
+    chain::Chain,
+    control::Control,
+    source_stage::{SourceStage, Staged},
+};
+use crate::{checkpoint::Store, error::Error};
+
+/// The most barriers that may be unanswered; then no new one is sent until a sink answers.
+const MAX_PENDING: usize = 1024;
+/// How long a poll may wait while a sink owes an answer or has something due by time.
+const BUSY_WAIT: Duration = Duration::from_millis(5);
+
+/// One task.
+pub(super) struct Task {
+    pub(super) source: Arc<str>,
+    pub(super) reader: Box<dyn Reader>,
+    pub(super) stage: SourceStage,
+    pub(super) chain: Chain,
+    pub(super) control: Arc<Control>,
+    pub(super) store: Arc<Store>,
+    pub(super) keeper: Keeper,
+    pub(super) every: Duration,
+    pub(super) barriers: Barriers,
+}
+
+/// The barriers of a task.
+#[derive(Default)]
+pub(super) struct Barriers {
+    epoch: Epoch,
+    pending: VecDeque<(Epoch, Positions)>,
+    /// When the last one was sent: monotonic.
+    sent: Duration,
+    /// Whether anything was read since.
+    dirty: bool,
+    /// Where reading must go on, for partitions of which the reader gave more than `--limit` admits.
+    held: Positions,
+}
+
+impl Task {
+    /// Runs until the input ends, the run is stopped, or something fails. Failing, it commits nothing more: what was not
+    /// committed is read again by the next run.
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        while !self.control.stopping() {
+            match self.reader.poll(BUSY_WAIT).map_err(|error| Error::of_node(&self.source, error))? {
+                Polled::Payloads(payloads) => self.payloads(payloads)?,
+                Polled::Batch(batch) => self.batch(batch)?,
+                Polled::Idle => self.report_lag(),
+                Polled::End => break,
+            }
+            self.advance()?;
+        }
+        self.drain()
+    }
+
+    fn payloads(&mut self, payloads: Payloads) -> Result<(), Error> {
+        let records = payloads.values.len();
+        let admitted = self.control.admit(records);
+        let payloads = if admitted < records { self.first(payloads, admitted) } else { payloads };
+        let bytes = payloads.values.value_data().len();
+        self.control.totals.read.add(admitted, bytes);
+        let staged = self.stage.decode(payloads);
+        self.through(&staged)
+    }
+
+    fn batch(&mut self, batch: Batch) -> Result<(), Error> {
+        let records = batch.records.num_rows();
+        let admitted = self.control.admit(records);
+        if admitted < records {
+            self.hold(&batch.input.partition, batch.input.positions.get(admitted).copied());
+        }
+        let batch = if admitted < records { batch.slice(0, admitted) } else { batch };
+        self.control.totals.read.add(admitted, batch.bytes());
+        self.stage.meter.read(&batch.input.partition, admitted, batch.bytes());
+        let values = arrow_array::BinaryArray::new_null(0);
+        self.through(&Staged { batch, failed: Vec::new(), values })
+    }
+
+    fn through(&mut self, staged: &Staged) -> Result<(), Error> {
+        self.barriers.dirty = true;
+        let watermark = self.stage.watermark(&staged.batch, self.control.clock.now_micros());
+        self.chain.run(staged, watermark)
+    }
+
+    /// The first `admitted` records; reading will go on at the next.
+    fn first(&mut self, mut payloads: Payloads, admitted: usize) -> Payloads {
+        self.hold(&payloads.input.partition, payloads.input.positions.get(admitted).copied());
+        payloads.values = payloads.values.slice(0, admitted);
+        payloads.metadata = payloads.metadata.iter().map(|column| column.slice(0, admitted)).collect();
+        payloads
+    }
+
+    fn hold(&mut self, partition: &Partition, next: Option<Position>) {
+        if let Some(next) = next {
+            self.barriers.held.entry(partition.clone()).or_insert(next);
+        }
+    }
+
+    /// Sends a barrier if one is due, and commits what has become durable.
+    fn advance(&mut self) -> Result<(), Error> {
+        let now = self.control.clock.monotonic();
+        let due = self.reader.wants_barrier() || now.saturating_sub(self.barriers.sent) >= self.every;
+        if due && self.barriers.dirty && self.barriers.pending.len() < MAX_PENDING {
+            self.send_barrier()?;
+            self.barriers.sent = now;
+            self.report_lag();
+        }
+        let durable = self.chain.poll()?;
+        self.commit(durable)
+    }
+
+    fn send_barrier(&mut self) -> Result<(), Error> {
+        let barriers = &mut self.barriers;
+        barriers.epoch += 1;
+        let mut positions = self.reader.positions();
+        positions.extend(barriers.held.clone());
+        barriers.pending.push_back((barriers.epoch, positions));
+        barriers.dirty = false;
+        self.chain.barrier(barriers.epoch)
+    }
+
+    fn commit(&mut self, durable: Epoch) -> Result<(), Error> {
+        let mut newest = None;
+        while self.barriers.pending.front().is_some_and(|(epoch, _)| *epoch <= durable) {
+            newest = self.barriers.pending.pop_front();
+        }
+        let Some((_, positions)) = newest else { return Ok(()) };
+        if self.keeper == Keeper::Manifest {
+            self.store.commit(&self.source, &positions)?;
+        }
+        self.reader.commit(&positions).map_err(|error| Error::of_node(&self.source, error))
+    }
+
+    /// The end: a last barrier, everything made durable, the last commit.
+    fn drain(mut self) -> Result<(), Error> {
+        if self.control.failed() {
+            self.reader.close();
+            return Ok(());
+        }
+        self.send_barrier()?;
+        self.chain.close()?;
+        self.commit(Epoch::MAX)?;
+        self.reader.close();
+        Ok(())
+    }
+
+    fn report_lag(&mut self) {
+        for (partition, records) in self.reader.lag() {
+            self.control.set_lag(&self.source, &partition, records);
+            self.stage.meter.lag(&partition, records);
+        }
+    }
+}

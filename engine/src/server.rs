@@ -1,0 +1,114 @@
+//! Metrics and health over HTTP, on the runtime for control: a busy function never makes the process look dead.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use riverhook_connectors::status::Status;
+
+use crate::{
+    error::Error,
+    run::{Control, Running},
+};
+
+/// The process's metrics.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Collects metrics from here on. Once a process.
+    pub fn install() -> Result<Self, Error> {
+        let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+        let rows = [1.0, 8.0, 64.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 65536.0];
+        let failed = |error: &dyn std::fmt::Display| Error::failed(format!("cannot collect metrics: {error}"));
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_rows".to_owned()), &rows))
+            .map_err(|error| failed(&error))?
+            .install_recorder()
+            .map_err(|error| failed(&error))?;
+        describe();
+        Ok(Self(handle))
+    }
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("riverhook_records_total", "Records in and out of a node.");
+    describe_counter!("riverhook_bytes_total", "Bytes in and out of a node: payload bytes for sources, column bytes for sinks.");
+    describe_counter!("riverhook_errors_total", "Records that failed, by node, stage and code.");
+    describe_histogram!("riverhook_batch_rows", "Records in a batch as it was read.");
+    describe_histogram!("riverhook_function_seconds", "Duration of a function's calls.");
+    describe_gauge!("riverhook_lag_records", "Records between what was read and the partition's end.");
+    describe_gauge!("riverhook_event_time_lag_seconds", "Wall-clock time less the greatest event time read.");
+    describe_histogram!("riverhook_latency_seconds", "From reading a record to its sink accepting it.");
+    describe_gauge!("riverhook_sink_pending_epochs", "Barriers that a sink has not answered.");
+}
+
+/// What health is told from.
+#[derive(Clone)]
+pub struct Health {
+    pipeline: Arc<str>,
+    status: Arc<BTreeMap<Arc<str>, Status>>,
+    control: Arc<Control>,
+}
+
+impl Health {
+    /// The health of a run.
+    pub fn of(running: &Running) -> Self {
+        Self {
+            pipeline: Arc::clone(&running.plan.name),
+            status: Arc::new(running.status.clone()),
+            control: Arc::clone(&running.control),
+        }
+    }
+
+    fn troubles(&self) -> BTreeMap<String, String> {
+        self.status.iter().filter_map(|(node, status)| Some((node.to_string(), status.trouble()?))).collect()
+    }
+}
+
+/// Serves `/metrics`, `/healthz` and `/readyz` in the background.
+pub fn serve(io: &tokio::runtime::Runtime, address: SocketAddr, metrics: Metrics, health: Health) -> Result<(), Error> {
+    let listener = io.block_on(tokio::net::TcpListener::bind(address)).map_err(|error| {
+        let help = if error.kind() == std::io::ErrorKind::AddrInUse { ": another process listens there; choose another `server.listen`" } else { "" };
+        Error::Config(format!("cannot serve metrics on {address}: {error}{help}"))
+    })?;
+    let metrics_page = {
+        let upkeep = metrics.clone();
+        io.spawn(async move {
+            let mut tick = tokio::time::interval(std::time::Duration::from_secs(5));
+            loop {
+                tick.tick().await;
+                upkeep.0.run_upkeep();
+            }
+        });
+        Router::new().route("/metrics", get(async move || metrics.0.render()))
+    };
+    let app = metrics_page.route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(health);
+    io.spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::error!("the metrics server ended: {error}");
+        }
+    });
+    Ok(())
+}
+
+/// Alive: the tasks run and none has failed.
+async fn healthz(State(health): State<Health>) -> impl IntoResponse {
+    let failed = health.control.failed();
+    let status = if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let word = if failed { "failed" } else { "alive" };
+    (status, Json(serde_json::json!({ "pipeline": &*health.pipeline, "status": word })))
+}
+
+/// Ready: every server that the pipeline depends on answers, and it is not being stopped.
+async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+    let troubles = health.troubles();
+    let (status, word) = match (health.control.stopping(), troubles.is_empty()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        (false, true) => (StatusCode::OK, "ready"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    (status, Json(serde_json::json!({ "pipeline": &*health.pipeline, "status": word, "nodes": troubles })))
+}

@@ -1,0 +1,201 @@
+//! SQL: what comes out, what is refused and where, and that one bad row never hurts its neighbours.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow_array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray, types::Int64Type};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use expect_test::{Expect, expect};
+use riverhook_connectors::{
+    batch::{Batch, Input, RowFailure, Rows},
+    format::{Encoded, Format},
+    position::{Partition, Position},
+};
+
+use super::{Planner, Query, set_batch_time};
+
+fn schema() -> SchemaRef {
+    let place = DataType::Struct(vec![Field::new("lat", DataType::Int64, true), Field::new("lon", DataType::Int64, true)].into());
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("userName", DataType::Utf8, true),
+        Field::new("text", DataType::Utf8, true),
+        Field::new("tags", DataType::List(Arc::new(Field::new("item", DataType::Int64, true))), true),
+        Field::new("place", place, true),
+    ]))
+}
+
+fn batch() -> Batch {
+    let place: StructArray = vec![
+        (Arc::new(Field::new("lat", DataType::Int64, true)), Arc::new(Int64Array::from(vec![10, 20, 30, 40])) as ArrayRef),
+        (Arc::new(Field::new("lon", DataType::Int64, true)), Arc::new(Int64Array::from(vec![1, 2, 3, 4])) as ArrayRef),
+    ]
+    .into();
+    let tags = vec![Some(vec![Some(1), Some(2)]), Some(vec![]), None, Some(vec![Some(7)])];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![1, 2, 3, 4])),
+        Arc::new(StringArray::from(vec![Some("Ann"), Some("Bob"), None, Some("Dan")])),
+        Arc::new(StringArray::from(vec![Some("5"), Some("x"), Some("7"), Some("{\"a\":{\"b\":3}}")])),
+        Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(tags)),
+        Arc::new(place),
+    ];
+    let input = Input {
+        source: "s".into(),
+        partition: Partition::new("p"),
+        positions: (0..4).map(Position::Offset).collect(),
+        keys: None,
+        headers: None,
+        read_at: 0,
+    };
+    Batch { records: RecordBatch::try_new(schema(), columns).unwrap(), rows: Rows::Same, input: Arc::new(input) }
+}
+
+fn tables() -> BTreeMap<String, SchemaRef> {
+    BTreeMap::from([("clicks".to_owned(), schema()), ("views".to_owned(), schema())])
+}
+
+fn run(query: &Query) -> (Vec<Batch>, Vec<RowFailure>) {
+    let mut failed = Vec::new();
+    let out = query.branches.iter().flat_map(|branch| branch.bind(&schema()).unwrap().run(&batch(), &mut failed)).collect();
+    (out, failed)
+}
+
+/// Runs a SELECT over the four rows: each row as JSON with the record it came from, then the failures.
+fn check(sql: &str, expected: Expect) {
+    let query = Planner::new().unwrap().plan(sql, &tables()).unwrap_or_else(|error| panic!("{error:?}"));
+    let (out, failed) = run(&query);
+    let mut text = String::new();
+    for batch in &out {
+        assert_eq!(batch.records.schema(), query.schema);
+        let mut encoded = Encoded::default();
+        Format::default().encoder(Arc::clone(&query.schema)).unwrap().encode(&batch.records, &mut encoded);
+        for row in 0..encoded.len() {
+            let record = batch.rows.record(row).map_or("?".to_owned(), |record| record.to_string());
+            text += &format!("{record}: {}\n", String::from_utf8_lossy(encoded.row(row)));
+        }
+    }
+    for failed in failed {
+        text += &format!("failed {}: {} {}\n", failed.row, failed.code, failed.message);
+    }
+    expected.assert_eq(&text);
+}
+
+fn refused(sql: &str, expected: Expect) {
+    let error = Planner::new().unwrap().plan(sql, &tables()).expect_err(sql);
+    let help = error.help.as_ref().map_or(String::new(), |help| format!(" ({help})"));
+    expected.assert_eq(&format!("{}:{} {}{help}", error.line, error.column, error.message));
+}
+
+#[test]
+fn rows_pass_and_keep_their_origin() {
+    check("SELECT id, upper(\"userName\") AS n FROM clicks WHERE id <> 2", expect![[r#"
+        0: {"id":1,"n":"ANN"}
+        2: {"id":3,"n":null}
+        3: {"id":4,"n":"DAN"}
+    "#]]);
+    check("SELECT userName FROM clicks WHERE userName = 'Bob'", expect![[r#"
+        1: {"userName":"Bob"}
+    "#]]);
+}
+
+#[test]
+fn one_bad_cast_fails_alone() {
+    check("SELECT id, CAST(text AS BIGINT) AS n FROM clicks WHERE id < 4", expect![[r#"
+        0: {"id":1,"n":5}
+        2: {"id":3,"n":7}
+        failed 1: sql.evaluate Cannot cast string '…' to value of Int64 type
+    "#]]);
+}
+
+#[test]
+fn union_all_and_subqueries() {
+    check(
+        "WITH a AS (SELECT id FROM clicks) SELECT id * 10 AS id FROM a WHERE id = 1 UNION ALL SELECT id FROM views WHERE id > 3",
+        expect![[r#"
+            0: {"id":10}
+            3: {"id":4}
+        "#]],
+    );
+}
+
+#[test]
+fn unnest_lists_and_read_structs() {
+    check("SELECT id, unnest(tags) AS tag FROM clicks", expect![[r#"
+        0: {"id":1,"tag":1}
+        0: {"id":1,"tag":2}
+        3: {"id":4,"tag":7}
+    "#]]);
+    check("SELECT place['lat'] AS lat, tags[1] AS first FROM clicks WHERE id IN (1, 2)", expect![[r#"
+        0: {"lat":10,"first":1}
+        1: {"lat":20,"first":null}
+    "#]]);
+}
+
+#[test]
+fn json_regular_expressions_and_case() {
+    check(
+        "SELECT json_get_int(text, 'a', 'b') AS b, regexp_like(userName, '^D') AS d, CASE WHEN id > 3 THEN 'big' ELSE 'small' END AS size FROM clicks WHERE id = 4",
+        expect![[r#"
+            3: {"b":3,"d":true,"size":"big"}
+        "#]],
+    );
+}
+
+#[test]
+fn now_is_the_batchs_time() {
+    let query = Planner::new().unwrap().plan("SELECT now() AS t, current_date() AS d FROM clicks WHERE id = 1", &tables()).unwrap();
+    for (micros, expected) in [(0, "1970-01-01"), (86_400_000_000 * 365, "1971-01-01")] {
+        set_batch_time(micros);
+        let (out, _) = run(&query);
+        let mut encoded = Encoded::default();
+        Format::default().encoder(Arc::clone(&query.schema)).unwrap().encode(&out[0].records, &mut encoded);
+        let text = String::from_utf8_lossy(&encoded.bytes).into_owned();
+        assert_eq!(text.matches(expected).count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn only_the_columns_read_are_asked_for() {
+    let query = Planner::new().unwrap().plan("SELECT id FROM clicks WHERE text = 'x'", &tables()).unwrap();
+    assert_eq!(query.branches[0].columns, ["id", "text"]);
+}
+
+#[test]
+fn what_needs_state_is_refused_by_name_and_place() {
+    refused("SELECT count(*) FROM clicks", expect![[""]]);
+    refused("SELECT id\nFROM clicks\nGROUP BY id", expect![[""]]);
+    refused("SELECT DISTINCT id FROM clicks", expect![[""]]);
+    refused("SELECT a.id FROM clicks a JOIN views b ON a.id = b.id", expect![[""]]);
+    refused("SELECT a.id FROM clicks a, views b", expect![[""]]);
+    refused("SELECT id FROM clicks ORDER BY id", expect![[""]]);
+    refused("SELECT id FROM clicks LIMIT 5", expect![[""]]);
+    refused("SELECT id FROM clicks UNION SELECT id FROM views", expect![[""]]);
+    refused("SELECT row_number() OVER (ORDER BY id) AS n FROM clicks", expect![[""]]);
+    refused("SELECT id FROM tumble(clicks, ts, INTERVAL '1 minute')", expect![[""]]);
+    refused("SELECT id FROM clicks WHERE id IN (SELECT id FROM views)", expect![[""]]);
+    refused("SELECT id FROM clicks FOR SYSTEM_TIME AS OF '2020-01-01'", expect![[""]]);
+}
+
+#[test]
+fn mistakes_have_a_place() {
+    refused("SELECT id FROM clics", expect![[""]]);
+    refused("SELECT\n  idd FROM clicks", expect![[""]]);
+    refused("SELECT uper(text) FROM clicks", expect![[""]]);
+    refused("SELECT id FROM clicks WHERE", expect![[""]]);
+    refused("SELECT id + tags AS x FROM clicks", expect![[""]]);
+    refused("INSERT INTO clicks VALUES (1)", expect![[""]]);
+    refused("SELECT id FROM clicks; SELECT id FROM views", expect![[""]]);
+    refused("SELECT 1 AS one", expect![[""]]);
+    refused("SELECT NULL AS nothing FROM clicks", expect![[""]]);
+    refused("SELECT id, text AS id FROM clicks", expect![[""]]);
+    refused("SELECT json_get(text, 'a') AS a FROM clicks", expect![[""]]);
+}
+
+#[test]
+fn conditions_stay_conditions() {
+    let planner = Planner::new().unwrap();
+    assert!(planner.condition("id > 3", "clicks", &schema()).is_ok());
+    assert!(planner.condition("id > 3) OR (true", "clicks", &schema()).is_err());
+    assert!(planner.condition("id", "clicks", &schema()).is_err());
+    let error = planner.condition("idd > 3", "clicks", &schema()).unwrap_err();
+    assert_eq!((error.line, error.column), (1, 1));
+}
