@@ -5,7 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use riverhook_config::{ByteSize, Map, Node, OneOrMany, Reading, Setting, Shape, Spanned, choices, settings};
-use riverhook_connectors::format::{Format, SchemaSetting};
+use riverhook_connectors::format::{Format, schema::SchemaSetting};
 
 /// A part of the file that is read later, when it is known what it is.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
-use riverhook_connectors::format::type_text;
+use riverhook_connectors::format::schema::type_text;
 
 use super::{FAILED, load::{load, plural}};
 use crate::plan::{Plan, guarantees};

@@ -42,7 +42,7 @@ pub fn message_schema() -> SchemaRef {
         Field::new("alert", DataType::Utf8, false),
         Field::new("key", DataType::Utf8, true),
         Field::new("message", DataType::Utf8, false),
-        riverhook_connectors::format::json_field("row", false),
+        riverhook_connectors::format::schema::json_field("row", false),
     ]))
 }
 

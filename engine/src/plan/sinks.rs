@@ -13,7 +13,7 @@ use super::{
     SinkNode,
     alert::message_schema,
     build::Builder,
-    source::{connector_of, unknown_connector},
+    source::{connector_of, prepared, unknown_connector},
     steps::{input, notified},
 };
 use crate::{config::SinkSettings, run::letter_schema};
@@ -82,7 +82,7 @@ fn read(builder: &Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>) ->
         pipeline: Arc::clone(&builder.pipeline),
         node: name.into(),
         base: builder.base.clone(),
-        format: settings.as_ref().and_then(|settings| settings.format.clone()).unwrap_or_default(),
+        format: prepared(settings.as_ref().and_then(|settings| settings.format.clone()), &builder.base, None, node, cx)?,
         schema: None,
     };
     let sink = (entry.read)(&mut map, cx, &setup);
@@ -120,6 +120,6 @@ fn difference(one: &Schema, other: &Schema) -> Option<String> {
     }
     let differs = |(a, b): &(&Arc<arrow_schema::Field>, &Arc<arrow_schema::Field>)| a.name() != b.name() || a.data_type() != b.data_type();
     let (a, b) = one.fields().iter().zip(other.fields()).find(differs)?;
-    let text = |field: &arrow_schema::Field| format!("`{}: {}`", field.name(), riverhook_connectors::format::type_text(field));
+    let text = |field: &arrow_schema::Field| format!("`{}: {}`", field.name(), riverhook_connectors::format::schema::type_text(field));
     Some(format!("{} and {}", text(a), text(b)))
 }

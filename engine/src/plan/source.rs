@@ -35,12 +35,14 @@ fn one(builder: &mut Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>)
     let mut map = connection.map_or_else(|| MapReader::new(node), |connection| MapReader::with_fallback(node, connection));
     refusals::source(&mut map, cx);
     let settings = SourceSettings::read_fields(&mut map, cx);
+    let schema = settings.as_ref().and_then(|settings| settings.schema.as_ref()).map(|schema| Arc::clone(&schema.value.0));
+    let format = settings.as_ref().and_then(|settings| settings.format.as_ref()).map(|format| format.value.clone());
     let setup = Setup {
         pipeline: Arc::clone(&builder.pipeline),
         node: name.into(),
         base: builder.base.clone(),
-        format: settings.as_ref().and_then(|settings| settings.format.as_ref()).map(|format| format.value.clone()).unwrap_or_default(),
-        schema: settings.as_ref().and_then(|settings| settings.schema.as_ref()).map(|schema| Arc::clone(&schema.value.0)),
+        format: prepared(format, &builder.base, schema.as_ref(), node, cx)?,
+        schema,
     };
     let source = (entry.read)(&mut map, cx, &setup);
     map.finish(cx);
@@ -97,6 +99,17 @@ pub(super) fn unknown_connector(kind: &Spanned<String>, wanted: &str, known: imp
     cx.push(kind.error(message).expected(format!("expected one of {names}")).did_you_mean(riverhook_config::nearest(kind, known)));
 }
 
+/// The node's format, tied to it; JSON unless it names one.
+pub(super) fn prepared(format: Option<Format>, base: &std::path::Path, schema: Option<&SchemaRef>, node: &Node, cx: &mut Reading<'_>) -> Option<Format> {
+    match format.unwrap_or_default().prepare(base, schema) {
+        Ok(format) => Some(format),
+        Err(error) => {
+            cx.push(node.get("format").unwrap_or(node).error(error.to_string()));
+            None
+        }
+    }
+}
+
 /// The columns of the payload: from the source itself, the format, or the node's `schema`.
 fn payload_schema(settings: &SourceSettings, format: &Format, source: &dyn Source, node: &Node, cx: &mut Reading<'_>) -> Option<SchemaRef> {
     let own = match source.schema() {
@@ -113,7 +126,7 @@ fn payload_schema(settings: &SourceSettings, format: &Format, source: &dyn Sourc
         }
         (Some(own), None) => Some(own),
         (None, Some(schema)) => {
-            let checked = format.check_schema(&schema.value.0);
+            let checked = format.check_read(&schema.value.0);
             if let Err(problems) = &checked {
                 problems.iter().for_each(|problem| cx.push(schema.error(problem.clone())));
             }
@@ -143,7 +156,7 @@ fn check_event_time(settings: &EventTimeSettings, schema: &Schema, cx: &mut Read
     match schema.field_with_name(column) {
         Ok(field) if matches!(field.data_type(), DataType::Timestamp(..)) => Some(EventTime { column: column.value.clone(), delay: settings.delay }),
         Ok(field) => {
-            let type_text = riverhook_connectors::format::type_text(field);
+            let type_text = riverhook_connectors::format::schema::type_text(field);
             cx.push(column.error(format!("the column `{}` is {type_text} and no timestamp", column.value)).expected("expected a column such as `ts: timestamp(ms)`"));
             None
         }

@@ -295,5 +295,5 @@ fn fatal(failing: &Failing<'_>, input: &Input, rows: &Rows, failed: &RowFailure)
 }
 
 pub(super) fn row_encoder(schema: &SchemaRef) -> Result<Box<dyn Encoder>, Error> {
-    Format::Json(Default::default()).encoder(Arc::clone(schema)).map_err(|error| Error::failed(format!("cannot write rows as JSON: {error}")))
+    Format::default().encoder(Arc::clone(schema)).map_err(|error| Error::failed(format!("cannot write rows as JSON: {error}")))
 }

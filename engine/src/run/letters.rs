@@ -63,7 +63,7 @@ pub fn letter_schema() -> SchemaRef {
         text("payload_encoding", false),
         Field::new("payload_bytes", DataType::UInt64, false),
         text("payload_sha256", true),
-        riverhook_connectors::format::json_field("headers", true),
+        riverhook_connectors::format::schema::json_field("headers", true),
         text("function", true),
         text("version", true),
     ]))

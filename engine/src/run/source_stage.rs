@@ -7,6 +7,7 @@ use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use arrow_select::take::take;
 use riverhook_connectors::{
     batch::{Batch, Payloads, RowFailure, Rows},
+    error::Error as ConnectorError,
     format::Decoder,
 };
 
@@ -56,6 +57,18 @@ impl SourceStage {
             failed: decoded.failed,
             values: payloads.values,
         }
+    }
+
+    /// A record that its source refused: no row, one failure.
+    pub(super) fn refused(&mut self, payloads: Payloads, failure: RowFailure) -> Staged {
+        self.meter.read(&payloads.input.partition, 1, payload_bytes(&payloads.values));
+        let records = RecordBatch::new_empty(Arc::clone(&self.schema));
+        Staged { batch: Batch { records, rows: Rows::Same, input: payloads.input }, failed: vec![failure], values: payloads.values }
+    }
+
+    /// The names of the columns of what comes next.
+    pub(super) fn header(&mut self, header: &[u8]) -> Result<(), ConnectorError> {
+        self.decoder.header(header)
     }
 
     fn with_metadata(&self, records: &RecordBatch, rows: &Rows, metadata: &[ArrayRef]) -> RecordBatch {

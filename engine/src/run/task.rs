@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use riverhook_connectors::{
-    batch::{Batch, Epoch, Payloads},
+    batch::{Batch, Epoch, Payloads, RowFailure},
     position::{Partition, Position, Positions},
     source::{Keeper, Polled, Reader},
 };
@@ -57,6 +57,8 @@ impl Task {
             match self.reader.poll(BUSY_WAIT).map_err(|error| Error::of_node(&self.source, error))? {
                 Polled::Payloads(payloads) => self.payloads(payloads)?,
                 Polled::Batch(batch) => self.batch(batch)?,
+                Polled::Header(header) => self.stage.header(&header).map_err(|error| Error::of_node(&self.source, error))?,
+                Polled::Refused(payloads, failure) => self.refused(payloads, failure)?,
                 Polled::Idle => self.report_lag(),
                 Polled::End => break,
             }
@@ -72,6 +74,17 @@ impl Task {
         let bytes = payloads.values.value_data().len();
         self.control.totals.read.add(admitted, bytes);
         let staged = self.stage.decode(payloads);
+        self.through(&staged)
+    }
+
+    /// A record that cannot be had whole goes the way of one that cannot be decoded.
+    fn refused(&mut self, payloads: Payloads, failure: RowFailure) -> Result<(), Error> {
+        if self.control.admit(1) == 0 {
+            self.hold(&payloads.input.partition, payloads.input.positions.first().copied());
+            return Ok(());
+        }
+        self.control.totals.read.add(1, payloads.values.value_data().len());
+        let staged = self.stage.refused(payloads, failure);
         self.through(&staged)
     }
 
