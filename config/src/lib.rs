@@ -56,7 +56,7 @@ pub use map::MapReader;
 pub use nearest::nearest;
 pub use node::{Entry, Kind, Node, Path};
 pub use parse::{MAX_DEPTH, MAX_VALUES, parse};
-pub use quantities::{ByteSize, DurationRange};
+pub use quantities::{ByteSize, DurationRange, parse_duration};
 pub use reading::{Reading, Setting};
 pub use scalars::Secret;
 pub use shape::{Choice, Field, Shape, StructShape};

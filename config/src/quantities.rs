@@ -184,7 +184,8 @@ fn refuse_unit<T>(node: &Node, cx: &mut Reading<'_>, expected: &str, text: &str,
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A duration as files and command lines write it, such as `5s` or `100ms`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     parse_quantity(text, DURATION_UNITS).map(Duration::from_millis)
 }
 

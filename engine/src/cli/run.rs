@@ -42,7 +42,7 @@ pub(super) struct RunArguments {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    riverhook_config::duration(text).ok_or_else(|| "expected a duration such as 5s, 500ms or 2m".to_owned())
+    riverhook_config::parse_duration(text).ok_or_else(|| "expected a duration such as 5s, 500ms or 2m".to_owned())
 }
 
 pub(super) fn run(arguments: &RunArguments) -> ExitCode {
