@@ -35,7 +35,10 @@ impl Metrics {
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_counter!("riverhook_records_total", "Records in and out of a node.");
-    describe_counter!("riverhook_bytes_total", "Bytes in and out of a node: payload bytes for sources, column bytes for sinks.");
+    describe_counter!(
+        "riverhook_bytes_total",
+        "Bytes in and out of a node: payload bytes for sources, column bytes for sinks."
+    );
     describe_counter!("riverhook_errors_total", "Records that failed, by node, stage and code.");
     describe_histogram!("riverhook_batch_rows", "Records in a batch as it was read.");
     describe_histogram!("riverhook_function_seconds", "Duration of a function's calls.");
@@ -71,7 +74,11 @@ impl Health {
 /// Serves `/metrics`, `/healthz` and `/readyz` in the background.
 pub fn serve(io: &tokio::runtime::Runtime, address: SocketAddr, metrics: Metrics, health: Health) -> Result<(), Error> {
     let listener = io.block_on(tokio::net::TcpListener::bind(address)).map_err(|error| {
-        let help = if error.kind() == std::io::ErrorKind::AddrInUse { ": another process listens there; choose another `server.listen`" } else { "" };
+        let help = if error.kind() == std::io::ErrorKind::AddrInUse {
+            ": another process listens there; choose another `server.listen`"
+        } else {
+            ""
+        };
         Error::Config(format!("cannot serve metrics on {address}: {error}{help}"))
     })?;
     let metrics_page = {

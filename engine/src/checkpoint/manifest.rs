@@ -45,7 +45,9 @@ impl Manifest {
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let as_text = |positions: &Positions| positions.iter().map(|(partition, position)| (partition.to_string(), position.to_string())).collect();
+        let as_text = |positions: &Positions| {
+            positions.iter().map(|(partition, position)| (partition.to_string(), position.to_string())).collect()
+        };
         let body = Body {
             version: FORMAT_VERSION,
             pipeline: self.pipeline.clone(),
@@ -59,7 +61,8 @@ impl Manifest {
     }
 
     pub(super) fn from_bytes(number: u64, bytes: &[u8]) -> Result<Self, String> {
-        let damaged = |why: String| format!("manifest {number} is damaged ({why}); remove it to go on from the one before");
+        let damaged =
+            |why: String| format!("manifest {number} is damaged ({why}); remove it to go on from the one before");
         let envelope: Envelope = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
         if checksum(&envelope.body) != envelope.checksum {
             return Err(damaged("its checksum does not match".into()));
@@ -67,15 +70,20 @@ impl Manifest {
         let version: Version = serde_json::from_str(envelope.body.get()).map_err(|error| damaged(error.to_string()))?;
         if version.version != FORMAT_VERSION {
             let version = version.version;
-            return Err(format!("manifest {number} has format {version}, this version reads format {FORMAT_VERSION}: run the version that wrote it"));
+            return Err(format!(
+                "manifest {number} has format {version}, this version reads format {FORMAT_VERSION}: run the version that wrote it"
+            ));
         }
         let body: Body = serde_json::from_str(envelope.body.get()).map_err(|error| damaged(error.to_string()))?;
         if body.number != number {
             return Err(damaged(format!("it says it is number {}", body.number)));
         }
-        let mut manifest = Self { number, pipeline: body.pipeline, created: body.created_us, positions: BTreeMap::new() };
+        let mut manifest =
+            Self { number, pipeline: body.pipeline, created: body.created_us, positions: BTreeMap::new() };
         for (source, positions) in body.positions {
-            let read = positions.into_iter().map(|(partition, position)| Ok((Partition::new(partition), position.parse().map_err(damaged)?)));
+            let read = positions
+                .into_iter()
+                .map(|(partition, position)| Ok((Partition::new(partition), position.parse().map_err(damaged)?)));
             manifest.positions.insert(source, read.collect::<Result<Positions, String>>()?);
         }
         Ok(manifest)

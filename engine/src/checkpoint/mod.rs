@@ -33,7 +33,12 @@ pub struct Store {
 
 impl Store {
     /// Opens the store in `folder` and loads the newest manifest, if there is one.
-    pub fn open(folder: PathBuf, pipeline: &str, io: tokio::runtime::Handle, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub fn open(
+        folder: PathBuf,
+        pipeline: &str,
+        io: tokio::runtime::Handle,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         let trouble = |what: &str, error: &dyn std::fmt::Display| {
             Error::failed(format!("cannot {what} the checkpoint store {}: {error}", folder.display()))
         };
@@ -42,11 +47,16 @@ impl Store {
             Arc::new(LocalFileSystem::new_with_prefix(&folder).map_err(|error| trouble("open", &error))?);
         let newest = io.block_on(newest(&*objects)).map_err(|error| trouble("read", &error))?;
         let newest = match newest {
-            Some((number, bytes)) => Manifest::from_bytes(number, &bytes).map_err(|error| trouble("understand", &error))?,
+            Some((number, bytes)) => {
+                Manifest::from_bytes(number, &bytes).map_err(|error| trouble("understand", &error))?
+            }
             None => Manifest::empty(pipeline),
         };
         if newest.pipeline != pipeline {
-            let message = format!("it belongs to the pipeline `{}`; give `{pipeline}` a `checkpoint.store` of its own", newest.pipeline);
+            let message = format!(
+                "it belongs to the pipeline `{}`; give `{pipeline}` a `checkpoint.store` of its own",
+                newest.pipeline
+            );
             return Err(trouble("use", &message));
         }
         Ok(Self { objects, folder, io, clock, newest: Mutex::new(newest) })

@@ -1,6 +1,10 @@
 //! From a path on the command line to a plan, with every mistake drawn on standard error.
 
-use std::{io::IsTerminal, path::{Path, PathBuf}, process::ExitCode};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use riverhook_config::{Diagnostics, Environment, ProcessEnvironment, Reading, SourceFile, parse};
 
@@ -18,7 +22,8 @@ pub(super) fn load(path: &Path) -> Result<Plan, ExitCode> {
         eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
     }
     plan.ok_or_else(|| {
-        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == riverhook_config::Severity::Error).count();
+        let errors =
+            diagnostics.iter().filter(|diagnostic| diagnostic.severity == riverhook_config::Severity::Error).count();
         eprintln!("{}: {}", path.display(), plural(errors, "mistake"));
         ExitCode::from(WRONG)
     })

@@ -27,7 +27,10 @@ impl LogArguments {
     /// Sends all logs to standard error: standard output belongs to sinks.
     pub(super) fn install(&self) {
         let filter = EnvFilter::try_new(&self.log).unwrap_or_else(|_| EnvFilter::new("info"));
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_timer(ChronoUtc::rfc_3339());
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_timer(ChronoUtc::rfc_3339());
         match self.log_format {
             LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
             LogFormat::Json => lines.json().flatten_event(true).init(),

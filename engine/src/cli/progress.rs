@@ -48,7 +48,12 @@ impl Progress {
             (false, false) => Style::Log,
         };
         if style != Style::Quiet {
-            tracing::info!(pipeline = &*running.plan.name, sources = running.plan.sources.len(), sinks = running.plan.sinks.len(), "started");
+            tracing::info!(
+                pipeline = &*running.plan.name,
+                sources = running.plan.sources.len(),
+                sinks = running.plan.sinks.len(),
+                "started"
+            );
         }
         let now = Instant::now();
         Self { style, started: now, shown: now, before: Counts::default(), drawn: false, troubles: Vec::new() }
@@ -96,7 +101,11 @@ impl Progress {
             records(counts.written),
             bytes(counts.written_bytes),
             number(counts.failed),
-            if counts.letters == 1 { "1 dead letter".to_owned() } else { format!("{} dead letters", number(counts.letters)) },
+            if counts.letters == 1 {
+                "1 dead letter".to_owned()
+            } else {
+                format!("{} dead letters", number(counts.letters))
+            },
             seconds,
             number((counts.read as f64 / seconds.max(0.001)) as u64),
         );
@@ -123,7 +132,12 @@ impl Progress {
 
     /// Says once that a server does not answer, and once that it does again.
     fn tell_troubles(&mut self, running: &Running) {
-        let now: Vec<String> = running.troubles().into_iter().filter(|(_, why)| why != "starting").map(|(node, why)| format!("`{node}`: {why}")).collect();
+        let now: Vec<String> = running
+            .troubles()
+            .into_iter()
+            .filter(|(_, why)| why != "starting")
+            .map(|(node, why)| format!("`{node}`: {why}"))
+            .collect();
         for trouble in now.iter().filter(|trouble| !self.troubles.contains(trouble)) {
             tracing::warn!("{trouble}");
         }

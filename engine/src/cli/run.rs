@@ -102,7 +102,13 @@ enum Ended {
 /// How often the main thread looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-fn watch(running: &Running, signals: &Signals, until_idle: Option<Duration>, shutdown_timeout: Duration, mut progress: Progress) -> Ended {
+fn watch(
+    running: &Running,
+    signals: &Signals,
+    until_idle: Option<Duration>,
+    shutdown_timeout: Duration,
+    mut progress: Progress,
+) -> Ended {
     let control = &running.control;
     let mut stopping_since: Option<Instant> = None;
     while !control.wait(LOOK) {
@@ -145,7 +151,8 @@ impl Signals {
         let count = Arc::new(AtomicUsize::new(0));
         let _entered = io.enter();
         for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-            let mut signal = signal(kind).map_err(|error| Error::failed(format!("cannot watch for signals: {error}")))?;
+            let mut signal =
+                signal(kind).map_err(|error| Error::failed(format!("cannot watch for signals: {error}")))?;
             let count = Arc::clone(&count);
             io.spawn(async move {
                 while signal.recv().await.is_some() {

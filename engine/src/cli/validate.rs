@@ -5,7 +5,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::Args;
 use riverhook_connectors::format::schema::type_text;
 
-use super::{FAILED, load::{load, plural}};
+use super::{
+    FAILED,
+    load::{load, plural},
+};
 use crate::plan::{Plan, guarantees};
 
 #[derive(Args)]

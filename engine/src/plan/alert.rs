@@ -66,25 +66,38 @@ impl Alert {
             .collect();
         let mut json = Encoded::default();
         row_json.encode(&selected.records, &mut json);
-        let rows: StringArray = (0..json.len()).map(|row| Some(String::from_utf8_lossy(json.row(row)).into_owned())).collect();
+        let rows: StringArray =
+            (0..json.len()).map(|row| Some(String::from_utf8_lossy(json.row(row)).into_owned())).collect();
         let of_due = |i: &u32| *i as usize;
         let columns: Vec<Arc<dyn Array>> = vec![
-            Arc::new(TimestampMicrosecondArray::from_iter_values(due.values().iter().map(|i| times[of_due(i)])).with_timezone("UTC")),
+            Arc::new(
+                TimestampMicrosecondArray::from_iter_values(due.values().iter().map(|i| times[of_due(i)]))
+                    .with_timezone("UTC"),
+            ),
             Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&*self.name, due.len()))),
-            Arc::new(due.values().iter().map(|i| keys.as_ref().map(|keys| keys[of_due(i)].as_str())).collect::<StringArray>()),
+            Arc::new(
+                due.values()
+                    .iter()
+                    .map(|i| keys.as_ref().map(|keys| keys[of_due(i)].as_str()))
+                    .collect::<StringArray>(),
+            ),
             Arc::new(messages),
             Arc::new(rows),
         ];
-        let records = RecordBatch::try_new(message_schema(), columns).expect("the columns are made in the schema's order and types");
+        let records = RecordBatch::try_new(message_schema(), columns)
+            .expect("the columns are made in the schema's order and types");
         Some(Batch { records, rows: selected.rows, input: selected.input })
     }
 
     fn times(&self, records: &RecordBatch, now: i64) -> Vec<i64> {
         let column = self.time.as_ref().and_then(|name| records.column_by_name(name));
-        let micros = column.and_then(|column| arrow_cast::cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None)).ok());
+        let micros =
+            column.and_then(|column| arrow_cast::cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None)).ok());
         let micros = micros.as_ref().and_then(|column| column.as_any().downcast_ref::<TimestampMicrosecondArray>());
         match micros {
-            Some(column) => (0..column.len()).map(|row| if column.is_null(row) { now } else { column.value(row) }).collect(),
+            Some(column) => {
+                (0..column.len()).map(|row| if column.is_null(row) { now } else { column.value(row) }).collect()
+            }
             None => vec![now; records.num_rows()],
         }
     }
@@ -95,7 +108,8 @@ impl Alert {
         }
         let options = FormatOptions::default().with_null("null");
         let columns: Vec<_> = self.key.iter().filter_map(|name| records.column_by_name(name)).collect();
-        let texts: Vec<_> = columns.iter().filter_map(|column| ArrayFormatter::try_new(column.as_ref(), &options).ok()).collect();
+        let texts: Vec<_> =
+            columns.iter().filter_map(|column| ArrayFormatter::try_new(column.as_ref(), &options).ok()).collect();
         let key = |row: usize| texts.iter().map(|text| text.value(row).to_string()).collect::<Vec<_>>().join(", ");
         Some((0..records.num_rows()).map(key).collect())
     }

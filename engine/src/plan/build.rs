@@ -14,10 +14,7 @@ use riverhook_config::{Map, MapReader, Node, Reading};
 use riverhook_connectors::source::BatchLimits;
 
 use super::{
-    Edge, EventTime, Plan, Settings, SinkNode, SourceNode, StepNode,
-    functions::Functions,
-    order, project,
-    refusals,
+    Edge, EventTime, Plan, Settings, SinkNode, SourceNode, StepNode, functions::Functions, order, project, refusals,
     sinks, source, steps,
 };
 use crate::{
@@ -113,16 +110,27 @@ pub fn build(root: &Node, around: &Surroundings<'_>, planner: &Planner, cx: &mut
 
 fn check_name(file: &PipelineFile, cx: &mut Reading<'_>) -> Option<String> {
     let name = &file.name.value;
-    let fine = !name.is_empty() && name.len() <= 200 && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) && !name.starts_with('.');
+    let fine = !name.is_empty()
+        && name.len() <= 200
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        && !name.starts_with('.');
     if !fine {
         let error = file.name.error("this cannot be a pipeline's name");
-        cx.push(error.expected("expected letters, digits, `-`, `_` and `.`, for it is part of paths and consumer groups"));
+        cx.push(
+            error.expected("expected letters, digits, `-`, `_` and `.`, for it is part of paths and consumer groups"),
+        );
         return None;
     }
     Some(name.clone())
 }
 
-fn settings(file: &PipelineFile, pipeline: &str, around: &Surroundings<'_>, root: &Node, cx: &mut Reading<'_>) -> Option<Settings> {
+fn settings(
+    file: &PipelineFile,
+    pipeline: &str,
+    around: &Surroundings<'_>,
+    root: &Node,
+    cx: &mut Reading<'_>,
+) -> Option<Settings> {
     let place = |keys: &[&str]| keys.iter().try_fold(root, |node, key| node.get(key)).unwrap_or(root);
     let parallelism = file.parallelism.as_ref().map_or(around.cores, |spanned| spanned.value);
     if !(1..=1024).contains(&parallelism) {
@@ -138,7 +146,10 @@ fn settings(file: &PipelineFile, pipeline: &str, around: &Surroundings<'_>, root
         cx.wrong_value(place(&["checkpoint", "every"]), "more than nothing, such as 1s");
     }
     let listen = file.server.as_ref().map(|server| {
-        server.listen.parse().map_err(|_| cx.wrong_value(place(&["server", "listen"]), "an address such as 127.0.0.1:9464"))
+        server
+            .listen
+            .parse()
+            .map_err(|_| cx.wrong_value(place(&["server", "listen"]), "an address such as 127.0.0.1:9464"))
     });
     Some(Settings {
         parallelism,
@@ -158,7 +169,11 @@ fn store(file: &PipelineFile, pipeline: &str, around: &Surroundings<'_>, cx: &mu
         return Some(PathBuf::from(path));
     }
     if let Some((scheme, _)) = store.value.split_once("://") {
-        cx.push(store.error(format!("stores of the kind `{scheme}://` are not there yet")).expected("expected a folder, such as /var/lib/riverhook"));
+        cx.push(
+            store
+                .error(format!("stores of the kind `{scheme}://` are not there yet"))
+                .expected("expected a folder, such as /var/lib/riverhook"),
+        );
         return None;
     }
     Some(around.base.join(&store.value))
@@ -166,17 +181,28 @@ fn store(file: &PipelineFile, pipeline: &str, around: &Surroundings<'_>, cx: &mu
 
 /// All nodes' names: each once over all kinds, and each a word that SQL can use.
 fn names(file: &PipelineFile, cx: &mut Reading<'_>) -> BTreeMap<String, Kind> {
-    let sections: [(&Map<Part>, Kind); 4] =
-        [(&file.sources, Kind::Source), (&file.transforms, Kind::Transform), (&file.alerts, Kind::Alert), (&file.sinks, Kind::Sink)];
+    let sections: [(&Map<Part>, Kind); 4] = [
+        (&file.sources, Kind::Source),
+        (&file.transforms, Kind::Transform),
+        (&file.alerts, Kind::Alert),
+        (&file.sinks, Kind::Sink),
+    ];
     let mut names: BTreeMap<String, Kind> = BTreeMap::new();
     for (section, kind) in sections {
         for named in &section.0 {
-            let error = |message: String| riverhook_config::Diagnostic::error(named.name_span, message).at(&named.value.0.path);
+            let error =
+                |message: String| riverhook_config::Diagnostic::error(named.name_span, message).at(&named.value.0.path);
             if !is_word(&named.name) {
-                cx.push(error(format!("`{}` cannot be a node's name", named.name)).expected("expected a letter or `_`, then letters, digits and `_`, because SQL uses it"));
+                cx.push(
+                    error(format!("`{}` cannot be a node's name", named.name))
+                        .expected("expected a letter or `_`, then letters, digits and `_`, because SQL uses it"),
+                );
             }
             if let Some(other) = names.insert(named.name.clone(), kind) {
-                cx.push(error(format!("`{}` is also the name of {}", named.name, other.noun())).help("names are one for the whole pipeline: every node is a table by its name"));
+                cx.push(
+                    error(format!("`{}` is also the name of {}", named.name, other.noun()))
+                        .help("names are one for the whole pipeline: every node is a table by its name"),
+                );
             }
         }
     }
@@ -228,9 +254,9 @@ impl Builder<'_> {
     /// Reports a name that no node has, or a node that has no rows to read.
     pub(super) fn unknown_input(&self, name: &riverhook_config::Spanned<String>, cx: &mut Reading<'_>) {
         let error = match self.names.get(name.value.as_str()) {
-            Some(kind @ (Kind::Alert | Kind::Sink)) => {
-                name.error(format!("`{}` is {} and has no rows to read", name.value, kind.noun())).expected("expected a source or a transform")
-            }
+            Some(kind @ (Kind::Alert | Kind::Sink)) => name
+                .error(format!("`{}` is {} and has no rows to read", name.value, kind.noun()))
+                .expected("expected a source or a transform"),
             Some(Kind::Source | Kind::Transform) => return,
             None => {
                 let readable = self.names.iter().filter(|(_, kind)| matches!(kind, Kind::Source | Kind::Transform));

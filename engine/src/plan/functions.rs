@@ -44,7 +44,13 @@ impl Functions {
     }
 }
 
-fn load(name: &str, node: &Node, around: &Surroundings<'_>, runtime: &mut Option<Runtime>, cx: &mut Reading<'_>) -> Option<Arc<dyn Function>> {
+fn load(
+    name: &str,
+    node: &Node,
+    around: &Surroundings<'_>,
+    runtime: &mut Option<Runtime>,
+    cx: &mut Reading<'_>,
+) -> Option<Arc<dyn Function>> {
     let mut map = MapReader::new(node);
     super::refusals::function(&mut map, cx);
     if cx.diagnostics().iter().any(|diagnostic| diagnostic.path.to_string().starts_with(&format!("{}.", node.path))) {
@@ -73,7 +79,12 @@ fn load(name: &str, node: &Node, around: &Surroundings<'_>, runtime: &mut Option
             }
         },
     };
-    match runtime.load_file(name, &path, riverhook_udf::Settings { limits, grants: Grants::default() }, LogSink::new(log)) {
+    match runtime.load_file(
+        name,
+        &path,
+        riverhook_udf::Settings { limits, grants: Grants::default() },
+        LogSink::new(log),
+    ) {
         Ok(function) => Some(Arc::new(function)),
         Err(error) => {
             cx.push(settings.wasm.error(with_causes(&error)));

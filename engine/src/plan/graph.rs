@@ -12,10 +12,13 @@ struct Shape<'a> {
 }
 
 fn shapes(plan: &Plan) -> Vec<Shape<'_>> {
-    let sources = plan.sources.iter().map(|source| Shape { name: &source.name, label: source.name.to_string(), kind: "source" });
+    let sources =
+        plan.sources.iter().map(|source| Shape { name: &source.name, label: source.name.to_string(), kind: "source" });
     let steps = plan.steps.iter().map(|step| match &step.work {
         Work::Sql(_) => Shape { name: &step.name, label: step.name.to_string(), kind: "sql" },
-        Work::Call(call) => Shape { name: &step.name, label: format!("{} ({})", step.name, call.name), kind: "function" },
+        Work::Call(call) => {
+            Shape { name: &step.name, label: format!("{} ({})", step.name, call.name), kind: "function" }
+        }
         Work::Alert(_) => Shape { name: &step.name, label: step.name.to_string(), kind: "alert" },
     });
     let sinks = plan.sinks.iter().map(|sink| Shape { name: &sink.name, label: sink.name.to_string(), kind: "sink" });

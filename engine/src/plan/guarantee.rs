@@ -34,7 +34,12 @@ pub fn guarantees(plan: &Plan) -> Vec<PathGuarantee> {
         }
         for (sink, _) in plan.sinks.iter().zip(reached).filter(|(_, reached)| *reached) {
             let (promise, why) = promise(source.source.keeper(), sink.sink.guarantee());
-            paths.push(PathGuarantee { source: source.name.to_string(), sink: sink.name.to_string(), promise, why: why.to_owned() });
+            paths.push(PathGuarantee {
+                source: source.name.to_string(),
+                sink: sink.name.to_string(),
+                promise,
+                why: why.to_owned(),
+            });
         }
     }
     paths
@@ -43,8 +48,14 @@ pub fn guarantees(plan: &Plan) -> Vec<PathGuarantee> {
 fn promise(keeper: Keeper, guarantee: Guarantee) -> (&'static str, &'static str) {
     match (guarantee, keeper) {
         (Guarantee::Display, _) => ("shown", "the sink shows rows and stores nothing"),
-        (Guarantee::AtLeastOnce, Keeper::Server) => ("at least once", "offsets are committed behind durable writes; after a crash some rows are written again"),
-        (Guarantee::AtLeastOnce, Keeper::Manifest) => ("at least once", "positions are stored behind durable writes; after a crash some rows are written again"),
-        (Guarantee::AtLeastOnce, Keeper::Nobody) => ("at least once", "by the sender's retry: a request is answered when its rows are durable"),
+        (Guarantee::AtLeastOnce, Keeper::Server) => {
+            ("at least once", "offsets are committed behind durable writes; after a crash some rows are written again")
+        }
+        (Guarantee::AtLeastOnce, Keeper::Manifest) => {
+            ("at least once", "positions are stored behind durable writes; after a crash some rows are written again")
+        }
+        (Guarantee::AtLeastOnce, Keeper::Nobody) => {
+            ("at least once", "by the sender's retry: a request is answered when its rows are durable")
+        }
     }
 }

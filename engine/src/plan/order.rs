@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riverhook_config::{Diagnostic, MapReader, Node, Reading, Span, Spanned};
 
-use super::{SinkNode, StepNode, build::{Builder, Kind}, refusals};
+use super::{
+    SinkNode, StepNode,
+    build::{Builder, Kind},
+    refusals,
+};
 use crate::config::TransformSettings;
 
 /// A transform whose settings were read but which is not planned yet.
@@ -26,7 +30,8 @@ pub(super) enum What {
 /// The transforms of the file, each after what it reads. Those in a cycle are reported and left out.
 pub(super) fn transforms(builder: &Builder<'_>, cx: &mut Reading<'_>) -> Vec<Draft> {
     let parts = &builder.file.transforms.0;
-    let mut waiting: Vec<Draft> = parts.iter().filter_map(|named| draft(builder, &named.name, &named.value.0, cx)).collect();
+    let mut waiting: Vec<Draft> =
+        parts.iter().filter_map(|named| draft(builder, &named.name, &named.value.0, cx)).collect();
     let mut ordered: Vec<Draft> = Vec::with_capacity(waiting.len());
     loop {
         let pending: BTreeSet<&str> = waiting.iter().map(|draft| draft.name.as_str()).collect();
@@ -58,11 +63,21 @@ fn draft(builder: &Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>) -
         (None, Some(from), Some(function)) => What::Call { from: from.clone(), function: function.clone() },
         (Some(_), from, call) => {
             let extra = from.as_ref().or(call.as_ref()).map_or(node.span, |extra| extra.span);
-            cx.push(Diagnostic::error(extra, "a transform has either `sql`, or `from` and `call`").at(&node.path).help("SQL names the nodes it reads itself"));
+            cx.push(
+                Diagnostic::error(extra, "a transform has either `sql`, or `from` and `call`")
+                    .at(&node.path)
+                    .help("SQL names the nodes it reads itself"),
+            );
             return None;
         }
         (None, ..) => {
-            let missing = if settings.call.is_some() { "`from`, the node whose rows the function gets" } else if settings.from.is_some() { "`call`, the function, or `sql`" } else { "`sql`, or `from` and `call`" };
+            let missing = if settings.call.is_some() {
+                "`from`, the node whose rows the function gets"
+            } else if settings.from.is_some() {
+                "`call`, the function, or `sql`"
+            } else {
+                "`sql`, or `from` and `call`"
+            };
             cx.push(Diagnostic::error(node.key_span, format!("this transform is missing {missing}")).at(&node.path));
             return None;
         }
@@ -89,20 +104,37 @@ fn report_cycle(stuck: &[Draft], cx: &mut Reading<'_>) {
     }
     let start = way.iter().position(|draft| draft.name == at.name).unwrap_or(0);
     let names: Vec<&str> = way[start..].iter().map(|draft| draft.name.as_str()).chain([at.name.as_str()]).collect();
-    let error = Diagnostic::error(at.node.key_span, format!("these transforms read each other in a circle: {}", names.join(" ← ")));
+    let error = Diagnostic::error(
+        at.node.key_span,
+        format!("these transforms read each other in a circle: {}", names.join(" ← ")),
+    );
     cx.push(error.at(&at.node.path).help("rows must flow one way, from sources to sinks"));
 }
 
 /// Reports nodes whose rows go nowhere, and functions and connections that nothing uses.
-pub(super) fn unused(builder: &Builder<'_>, steps: &Option<Vec<StepNode>>, sinks: &Option<Vec<SinkNode>>, root: &Node, cx: &mut Reading<'_>) {
+pub(super) fn unused(
+    builder: &Builder<'_>,
+    steps: &Option<Vec<StepNode>>,
+    sinks: &Option<Vec<SinkNode>>,
+    root: &Node,
+    cx: &mut Reading<'_>,
+) {
     let file = &builder.file;
     // With a node that could not be planned nobody knows what it would have read.
     if let (Some(steps), Some(sinks)) = (steps, sinks) {
-        let read: BTreeSet<&str> = steps.iter().flat_map(|step| &step.inputs).chain(sinks.iter().flat_map(|sink| &sink.inputs)).map(|name| &**name).collect();
+        let read: BTreeSet<&str> = steps
+            .iter()
+            .flat_map(|step| &step.inputs)
+            .chain(sinks.iter().flat_map(|sink| &sink.inputs))
+            .map(|name| &**name)
+            .collect();
         let report = |cx: &mut Reading<'_>, name: &str, span: Span, kind: Kind| {
             if !read.contains(name) {
                 let error = Diagnostic::error(span, format!("nothing reads `{name}`"));
-                cx.push(error.help(format!("name {} in a transform's SQL or a sink's `from`, or remove it", kind.noun().replace("a ", "this "))));
+                cx.push(error.help(format!(
+                    "name {} in a transform's SQL or a sink's `from`, or remove it",
+                    kind.noun().replace("a ", "this ")
+                )));
             }
         };
         file.sources.0.iter().for_each(|named| report(cx, &named.name, named.name_span, Kind::Source));
@@ -115,10 +147,13 @@ pub(super) fn unused(builder: &Builder<'_>, steps: &Option<Vec<StepNode>>, sinks
     }
     let sections = ["sources", "sinks"].iter().filter_map(|section| root.get(section));
     let nodes = sections.flat_map(Node::entries).map(|entry| &entry.value).chain(root.get("dead_letters"));
-    let used: BTreeSet<&str> = nodes.filter_map(|node| node.get("connection")).filter_map(|name| match &name.kind {
-        riverhook_config::Kind::Str(text) => Some(&**text),
-        _ => None,
-    }).collect();
+    let used: BTreeSet<&str> = nodes
+        .filter_map(|node| node.get("connection"))
+        .filter_map(|name| match &name.kind {
+            riverhook_config::Kind::Str(text) => Some(&**text),
+            _ => None,
+        })
+        .collect();
     for named in &file.connections.0 {
         if !used.contains(named.name.as_str()) {
             cx.push(Diagnostic::warning(named.name_span, format!("nothing uses the connection `{}`", named.name)));

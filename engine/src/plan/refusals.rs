@@ -6,8 +6,10 @@ use riverhook_config::{MapReader, Reading};
 type Later = &'static [(&'static str, &'static str)];
 
 const FILE: Later = &[("delivery", "exactly-once delivery"), ("late", "late rows")];
-const SOURCE: Later = &[("reply", "answering requests with a node's rows"), ("shape", "events in the shape of function URLs")];
-const TRANSFORM: Later = &[("late", "late rows"), ("batch", "grouping records per call"), ("max_age", "giving up on old records")];
+const SOURCE: Later =
+    &[("reply", "answering requests with a node's rows"), ("shape", "events in the shape of function URLs")];
+const TRANSFORM: Later =
+    &[("late", "late rows"), ("batch", "grouping records per call"), ("max_age", "giving up on old records")];
 const FUNCTION: Later = &[
     ("process", "functions as processes"),
     ("http", "functions over HTTP"),

@@ -23,14 +23,24 @@ pub(super) fn plan(builder: &mut Builder<'_>, cx: &mut Reading<'_>) -> Option<Ve
     let notified = notified(builder, cx);
     if builder.file.sinks.is_empty() {
         let place = builder.file.name.span;
-        cx.push(Diagnostic::error(place, "this pipeline has no sinks").help("add one, such as\n  sinks:\n    out: { from: events, type: stdout }"));
+        cx.push(
+            Diagnostic::error(place, "this pipeline has no sinks")
+                .help("add one, such as\n  sinks:\n    out: { from: events, type: stdout }"),
+        );
     }
     let parts = builder.file.sinks.0.clone();
-    let sinks: Vec<Option<SinkNode>> = parts.iter().map(|named| one(builder, &named.name, &named.value.0, &notified, cx)).collect();
+    let sinks: Vec<Option<SinkNode>> =
+        parts.iter().map(|named| one(builder, &named.name, &named.value.0, &notified, cx)).collect();
     sinks.into_iter().collect()
 }
 
-fn one(builder: &Builder<'_>, name: &str, node: &Node, notified: &BTreeMap<String, Vec<Arc<str>>>, cx: &mut Reading<'_>) -> Option<SinkNode> {
+fn one(
+    builder: &Builder<'_>,
+    name: &str,
+    node: &Node,
+    notified: &BTreeMap<String, Vec<Arc<str>>>,
+    cx: &mut Reading<'_>,
+) -> Option<SinkNode> {
     let (settings, sink) = read(builder, name, node, cx)?;
     let alerts = notified.get(name).cloned().unwrap_or_default();
     let from = settings.from.as_ref().map(|from| from.0.as_slice()).unwrap_or_default();
@@ -43,7 +53,9 @@ fn one(builder: &Builder<'_>, name: &str, node: &Node, notified: &BTreeMap<Strin
         ([], _) => message_schema(),
         ([first, ..], []) => same_schema(builder, from, first, cx)?,
         ([first, ..], [alert, ..]) => {
-            let error = first.error(format!("`{name}` cannot take rows and the messages of the alert `{alert}`: their columns differ"));
+            let error = first.error(format!(
+                "`{name}` cannot take rows and the messages of the alert `{alert}`: their columns differ"
+            ));
             cx.push(error.help("make it two sinks"));
             return None;
         }
@@ -65,7 +77,13 @@ pub(super) fn dead_letters(builder: &Builder<'_>, root: &Node, cx: &mut Reading<
     }
     let schema = letter_schema();
     check("dead_letters", &*sink, &schema, node, cx)?;
-    Some(SinkNode { name: "dead_letters".into(), sink, schema, on_error: crate::config::OnError::Fail, inputs: Vec::new() })
+    Some(SinkNode {
+        name: "dead_letters".into(),
+        sink,
+        schema,
+        on_error: crate::config::OnError::Fail,
+        inputs: Vec::new(),
+    })
 }
 
 fn read(builder: &Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>) -> Option<(SinkSettings, Arc<dyn Sink>)> {
@@ -76,13 +94,20 @@ fn read(builder: &Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>) ->
         unknown_connector(&kind, "sink", known, cx);
         return None;
     };
-    let mut map = connection.map_or_else(|| MapReader::new(node), |connection| MapReader::with_fallback(node, connection));
+    let mut map =
+        connection.map_or_else(|| MapReader::new(node), |connection| MapReader::with_fallback(node, connection));
     let settings = SinkSettings::read_fields(&mut map, cx);
     let setup = Setup {
         pipeline: Arc::clone(&builder.pipeline),
         node: name.into(),
         base: builder.base.clone(),
-        format: prepared(settings.as_ref().and_then(|settings| settings.format.clone()), &builder.base, None, node, cx)?,
+        format: prepared(
+            settings.as_ref().and_then(|settings| settings.format.clone()),
+            &builder.base,
+            None,
+            node,
+            cx,
+        )?,
         schema: None,
     };
     let sink = (entry.read)(&mut map, cx, &setup);
@@ -101,12 +126,18 @@ fn check(name: &str, sink: &dyn Sink, schema: &SchemaRef, node: &Node, cx: &mut 
 }
 
 /// The schema of a sink's inputs, which must be one.
-fn same_schema(builder: &Builder<'_>, from: &[Spanned<String>], first: &Spanned<String>, cx: &mut Reading<'_>) -> Option<SchemaRef> {
+fn same_schema(
+    builder: &Builder<'_>,
+    from: &[Spanned<String>],
+    first: &Spanned<String>,
+    cx: &mut Reading<'_>,
+) -> Option<SchemaRef> {
     let schemas: Vec<Option<SchemaRef>> = from.iter().map(|name| input(builder, name, cx)).collect();
     let schemas: Vec<SchemaRef> = schemas.into_iter().collect::<Option<_>>()?;
     for (name, schema) in from.iter().zip(&schemas).skip(1) {
         if let Some(difference) = difference(&schemas[0], schema) {
-            let error = name.error(format!("`{}` and `{}` have different columns: {difference}", first.value, name.value));
+            let error =
+                name.error(format!("`{}` and `{}` have different columns: {difference}", first.value, name.value));
             cx.push(error.help("give both the same columns in a transform, or make it two sinks"));
             return None;
         }
@@ -118,8 +149,12 @@ fn difference(one: &Schema, other: &Schema) -> Option<String> {
     if one.fields().len() != other.fields().len() {
         return Some(format!("{} and {} columns", one.fields().len(), other.fields().len()));
     }
-    let differs = |(a, b): &(&Arc<arrow_schema::Field>, &Arc<arrow_schema::Field>)| a.name() != b.name() || a.data_type() != b.data_type();
+    let differs = |(a, b): &(&Arc<arrow_schema::Field>, &Arc<arrow_schema::Field>)| {
+        a.name() != b.name() || a.data_type() != b.data_type()
+    };
     let (a, b) = one.fields().iter().zip(other.fields()).find(differs)?;
-    let text = |field: &arrow_schema::Field| format!("`{}: {}`", field.name(), riverhook_connectors::format::schema::type_text(field));
+    let text = |field: &arrow_schema::Field| {
+        format!("`{}: {}`", field.name(), riverhook_connectors::format::schema::type_text(field))
+    };
     Some(format!("{} and {}", text(a), text(b)))
 }

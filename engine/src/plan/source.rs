@@ -17,10 +17,13 @@ use crate::config::{EventTimeSettings, SourceSettings};
 pub(super) fn read(builder: &mut Builder<'_>, cx: &mut Reading<'_>) -> Option<Vec<SourceNode>> {
     if builder.file.sources.is_empty() {
         let place = builder.file.name.span;
-        cx.push(Diagnostic::error(place, "this pipeline has no sources").help("add one, such as\n  sources:\n    events: { type: file, path: \"events/*.jsonl\", schema: { id: int64 } }"));
+        cx.push(Diagnostic::error(place, "this pipeline has no sources").help(
+            "add one, such as\n  sources:\n    events: { type: file, path: \"events/*.jsonl\", schema: { id: int64 } }",
+        ));
     }
     let parts = builder.file.sources.0.clone();
-    let sources: Vec<Option<SourceNode>> = parts.iter().map(|named| one(builder, &named.name, &named.value.0, cx)).collect();
+    let sources: Vec<Option<SourceNode>> =
+        parts.iter().map(|named| one(builder, &named.name, &named.value.0, cx)).collect();
     sources.into_iter().collect()
 }
 
@@ -32,10 +35,12 @@ fn one(builder: &mut Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>)
         unknown_connector(&kind, "source", known, cx);
         return None;
     };
-    let mut map = connection.map_or_else(|| MapReader::new(node), |connection| MapReader::with_fallback(node, connection));
+    let mut map =
+        connection.map_or_else(|| MapReader::new(node), |connection| MapReader::with_fallback(node, connection));
     refusals::source(&mut map, cx);
     let settings = SourceSettings::read_fields(&mut map, cx);
-    let schema = settings.as_ref().and_then(|settings| settings.schema.as_ref()).map(|schema| Arc::clone(&schema.value.0));
+    let schema =
+        settings.as_ref().and_then(|settings| settings.schema.as_ref()).map(|schema| Arc::clone(&schema.value.0));
     let format = settings.as_ref().and_then(|settings| settings.format.as_ref()).map(|format| format.value.clone());
     let setup = Setup {
         pipeline: Arc::clone(&builder.pipeline),
@@ -73,7 +78,11 @@ fn one(builder: &mut Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>)
 }
 
 /// The node's connection, if it names one, and its connector's name.
-pub(super) fn connector_of<'b>(builder: &'b Builder<'_>, node: &Node, cx: &mut Reading<'_>) -> Option<(Option<&'b Node>, Spanned<String>)> {
+pub(super) fn connector_of<'b>(
+    builder: &'b Builder<'_>,
+    node: &Node,
+    cx: &mut Reading<'_>,
+) -> Option<(Option<&'b Node>, Spanned<String>)> {
     let mut own = MapReader::new(node);
     let connection: Option<Option<Spanned<String>>> = own.field("connection", cx);
     let connection = match connection? {
@@ -92,15 +101,34 @@ pub(super) fn connector_of<'b>(builder: &'b Builder<'_>, node: &Node, cx: &mut R
 }
 
 /// Reports a connector's name that is none, or that cannot be what it is used for.
-pub(super) fn unknown_connector(kind: &Spanned<String>, wanted: &str, known: impl Iterator<Item = &'static str> + Clone, cx: &mut Reading<'_>) {
+pub(super) fn unknown_connector(
+    kind: &Spanned<String>,
+    wanted: &str,
+    known: impl Iterator<Item = &'static str> + Clone,
+    cx: &mut Reading<'_>,
+) {
     let exists = connectors().iter().any(|connector| connector.name == kind.value);
-    let message = if exists { format!("`{}` cannot be a {wanted}", kind.value) } else { format!("there is no connector named `{}`", kind.value) };
+    let message = if exists {
+        format!("`{}` cannot be a {wanted}", kind.value)
+    } else {
+        format!("there is no connector named `{}`", kind.value)
+    };
     let names = known.clone().collect::<Vec<_>>().join(", ");
-    cx.push(kind.error(message).expected(format!("expected one of {names}")).did_you_mean(riverhook_config::nearest(kind, known)));
+    cx.push(
+        kind.error(message)
+            .expected(format!("expected one of {names}"))
+            .did_you_mean(riverhook_config::nearest(kind, known)),
+    );
 }
 
 /// The node's format, tied to it; JSON unless it names one.
-pub(super) fn prepared(format: Option<Format>, base: &std::path::Path, schema: Option<&SchemaRef>, node: &Node, cx: &mut Reading<'_>) -> Option<Format> {
+pub(super) fn prepared(
+    format: Option<Format>,
+    base: &std::path::Path,
+    schema: Option<&SchemaRef>,
+    node: &Node,
+    cx: &mut Reading<'_>,
+) -> Option<Format> {
     match format.unwrap_or_default().prepare(base, schema) {
         Ok(format) => Some(format),
         Err(error) => {
@@ -111,7 +139,13 @@ pub(super) fn prepared(format: Option<Format>, base: &std::path::Path, schema: O
 }
 
 /// The columns of the payload: from the source itself, the format, or the node's `schema`.
-fn payload_schema(settings: &SourceSettings, format: &Format, source: &dyn Source, node: &Node, cx: &mut Reading<'_>) -> Option<SchemaRef> {
+fn payload_schema(
+    settings: &SourceSettings,
+    format: &Format,
+    source: &dyn Source,
+    node: &Node,
+    cx: &mut Reading<'_>,
+) -> Option<SchemaRef> {
     let own = match source.schema() {
         Ok(own) => own.or_else(|| format.fixed_schema()),
         Err(error) => {
@@ -121,7 +155,11 @@ fn payload_schema(settings: &SourceSettings, format: &Format, source: &dyn Sourc
     };
     match (own, &settings.schema) {
         (Some(_), Some(schema)) => {
-            cx.push(schema.error("this source's columns are known without a `schema`").help("remove it; a transform can cast and rename columns"));
+            cx.push(
+                schema
+                    .error("this source's columns are known without a `schema`")
+                    .help("remove it; a transform can cast and rename columns"),
+            );
             None
         }
         (Some(own), None) => Some(own),
@@ -133,8 +171,13 @@ fn payload_schema(settings: &SourceSettings, format: &Format, source: &dyn Sourc
             checked.ok().map(|()| Arc::clone(&schema.value.0))
         }
         (None, None) => {
-            let error = Diagnostic::error(node.key_span, "the key `schema` is missing here").at(&node.path.key("schema"));
-            cx.push(error.expected("expected the columns and their types, such as { user: string, ts: \"timestamp(ms)\" }").help("`riverhook infer FILE SOURCE` prints one from real records"));
+            let error =
+                Diagnostic::error(node.key_span, "the key `schema` is missing here").at(&node.path.key("schema"));
+            cx.push(
+                error
+                    .expected("expected the columns and their types, such as { user: string, ts: \"timestamp(ms)\" }")
+                    .help("`riverhook infer FILE SOURCE` prints one from real records"),
+            );
             None
         }
     }
@@ -144,7 +187,11 @@ fn with_metadata(payload: &SchemaRef, source: &dyn Source, node: &Node, cx: &mut
     let metadata = source.metadata();
     if let Some(clash) = metadata.iter().find(|field| payload.field_with_name(field.name()).is_ok()) {
         let place = node.get("metadata").unwrap_or(node);
-        cx.push(place.error(format!("the metadata column `{}` is also a column of the schema", clash.name())).help("give the metadata column another name"));
+        cx.push(
+            place
+                .error(format!("the metadata column `{}` is also a column of the schema", clash.name()))
+                .help("give the metadata column another name"),
+        );
         return None;
     }
     let fields: Vec<_> = payload.fields().iter().cloned().chain(metadata).collect();
@@ -154,10 +201,16 @@ fn with_metadata(payload: &SchemaRef, source: &dyn Source, node: &Node, cx: &mut
 fn check_event_time(settings: &EventTimeSettings, schema: &Schema, cx: &mut Reading<'_>) -> Option<EventTime> {
     let column = &settings.column;
     match schema.field_with_name(column) {
-        Ok(field) if matches!(field.data_type(), DataType::Timestamp(..)) => Some(EventTime { column: column.value.clone(), delay: settings.delay }),
+        Ok(field) if matches!(field.data_type(), DataType::Timestamp(..)) => {
+            Some(EventTime { column: column.value.clone(), delay: settings.delay })
+        }
         Ok(field) => {
             let type_text = riverhook_connectors::format::schema::type_text(field);
-            cx.push(column.error(format!("the column `{}` is {type_text} and no timestamp", column.value)).expected("expected a column such as `ts: timestamp(ms)`"));
+            cx.push(
+                column
+                    .error(format!("the column `{}` is {type_text} and no timestamp", column.value))
+                    .expected("expected a column such as `ts: timestamp(ms)`"),
+            );
             None
         }
         Err(_) => {
@@ -172,5 +225,10 @@ pub(super) fn unknown_column(column: &Spanned<String>, schema: &Schema, cx: &mut
     let names = schema.fields().iter().map(|field: &Arc<Field>| field.name().as_str());
     let nearest = riverhook_config::nearest(column, names.clone());
     let all: Vec<&str> = names.take(30).collect();
-    cx.push(column.error(format!("there is no column `{}`", column.value)).expected(format!("expected one of {}", all.join(", "))).did_you_mean(nearest));
+    cx.push(
+        column
+            .error(format!("there is no column `{}`", column.value))
+            .expected(format!("expected one of {}", all.join(", ")))
+            .did_you_mean(nearest),
+    );
 }

@@ -1,6 +1,9 @@
 //! Transforms and alerts: SQL is planned, functions are asked what they make of their input.
 
-use std::{collections::{BTreeMap, HashMap}, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use arrow_schema::SchemaRef;
 use parking_lot::Mutex;
@@ -47,7 +50,9 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
     let (work, schema, inputs): (Work, SchemaRef, Vec<Arc<str>>) = match &draft.what {
         What::Sql(sql) => {
             // Blame falls on the input alone when that could not be planned.
-            if draft.inputs.iter().any(|input| builder.names.contains_key(input) && readable(builder, input) && !builder.tables.contains_key(input)) {
+            if draft.inputs.iter().any(|input| {
+                builder.names.contains_key(input) && readable(builder, input) && !builder.tables.contains_key(input)
+            }) {
                 return None;
             }
             let query = builder.planner.plan(sql, &builder.tables).map_err(|error| report_sql(sql, &error, cx)).ok()?;
@@ -62,7 +67,12 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
             let schema = match function.describe(&input) {
                 Ok(schema) => schema,
                 Err(error) => {
-                    cx.push(function_name.error(format!("`{}` cannot take the rows of `{}`: {}", function_name.value, from.value, with_causes(&error))));
+                    cx.push(function_name.error(format!(
+                        "`{}` cannot take the rows of `{}`: {}",
+                        function_name.value,
+                        from.value,
+                        with_causes(&error)
+                    )));
                     return None;
                 }
             };
@@ -183,7 +193,9 @@ pub(super) fn notified(builder: &Builder<'_>, cx: &mut Reading<'_>) -> BTreeMap<
         let Some(sinks) = crate::config::names_of(notify, cx) else { continue };
         for sink in sinks {
             match builder.names.get(sink.value.as_str()) {
-                Some(super::build::Kind::Sink) => by_sink.entry(sink.value).or_default().push(named.name.as_str().into()),
+                Some(super::build::Kind::Sink) => {
+                    by_sink.entry(sink.value).or_default().push(named.name.as_str().into())
+                }
                 Some(kind) => cx.push(sink.error(format!("`{}` is {} and no sink", sink.value, kind.noun()))),
                 None => {
                     let nearest = riverhook_config::nearest(&sink, builder.file.sinks.names());

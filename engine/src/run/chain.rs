@@ -124,7 +124,13 @@ impl Chain {
     pub(super) fn run(&mut self, staged: &Staged, watermark: Option<i64>) -> Result<(), Error> {
         if !staged.failed.is_empty() {
             let source = Arc::clone(&self.source);
-            let failing = Failing { node: &source, stage: Stage::Decode, attempts: 1, on_error: self.source_on_error, function: None };
+            let failing = Failing {
+                node: &source,
+                stage: Stage::Decode,
+                attempts: 1,
+                on_error: self.source_on_error,
+                function: None,
+            };
             for failed in &staged.failed {
                 self.source_meter.failed(Stage::Decode, failed.code);
             }
@@ -243,7 +249,8 @@ impl Chain {
                 outlet.meter.failed(Stage::Sink, failed.code);
             }
             let (name, on_error) = (Arc::clone(&outlet.name), outlet.on_error);
-            let failing = Failing { node: &name, stage: Stage::Sink, attempts: rejected.attempts, on_error, function: None };
+            let failing =
+                Failing { node: &name, stage: Stage::Sink, attempts: rejected.attempts, on_error, function: None };
             let batch = &rejected.batch;
             let mut json = row_encoder(&batch.records.schema())?;
             self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &rejected.failures)?;
@@ -252,7 +259,14 @@ impl Chain {
     }
 
     /// Does what the node's `on_error` says.
-    fn handle(&mut self, failing: &Failing<'_>, input: &Arc<Input>, rows: &Rows, payload: PayloadOf<'_>, failures: &[RowFailure]) -> Result<(), Error> {
+    fn handle(
+        &mut self,
+        failing: &Failing<'_>,
+        input: &Arc<Input>,
+        rows: &Rows,
+        payload: PayloadOf<'_>,
+        failures: &[RowFailure],
+    ) -> Result<(), Error> {
         let totals = &self.control.totals;
         totals.failed.fetch_add(failures.len() as u64, std::sync::atomic::Ordering::Relaxed);
         match failing.on_error {
@@ -270,7 +284,8 @@ impl Chain {
                 };
                 let batch = letters(&failure, input, rows, payload, failures);
                 totals.letters.fetch_add(failures.len() as u64, std::sync::atomic::Ordering::Relaxed);
-                let outlet = self.letters.as_mut().expect("a plan with `on_error: dead_letter` has a dead letters' sink");
+                let outlet =
+                    self.letters.as_mut().expect("a plan with `on_error: dead_letter` has a dead letters' sink");
                 outlet.write(&batch, self.control.clock.now_micros())
             }
         }
@@ -280,14 +295,17 @@ impl Chain {
 /// A letter that its own sink refuses has nowhere left to go.
 fn refuse_rejected_letters(name: &str, rejected: &[Rejected]) -> Result<(), Error> {
     match rejected.iter().find_map(|rejected| rejected.failures.first()) {
-        Some(failed) => Err(Error::failed(format!("`{name}` refused a dead letter ({}): {}", failed.code, failed.message))),
+        Some(failed) => {
+            Err(Error::failed(format!("`{name}` refused a dead letter ({}): {}", failed.code, failed.message)))
+        }
         None => Ok(()),
     }
 }
 
 fn fatal(failing: &Failing<'_>, input: &Input, rows: &Rows, failed: &RowFailure) -> Error {
     let position = rows.record(failed.row as usize).and_then(|record| input.positions.get(record));
-    let place = position.map_or_else(|| input.partition.to_string(), |position| format!("{} at {position}", input.partition));
+    let place =
+        position.map_or_else(|| input.partition.to_string(), |position| format!("{} at {position}", input.partition));
     Error::failed(format!(
         "`{}` failed on a record of `{}` ({place}): {} [{}]. To go on past such records set `on_error: dead_letter` (or `skip`) on `{}`",
         failing.node, input.source, failed.message, failed.code, failing.node
@@ -295,5 +313,7 @@ fn fatal(failing: &Failing<'_>, input: &Input, rows: &Rows, failed: &RowFailure)
 }
 
 pub(super) fn row_encoder(schema: &SchemaRef) -> Result<Box<dyn Encoder>, Error> {
-    Format::default().encoder(Arc::clone(schema)).map_err(|error| Error::failed(format!("cannot write rows as JSON: {error}")))
+    Format::default()
+        .encoder(Arc::clone(schema))
+        .map_err(|error| Error::failed(format!("cannot write rows as JSON: {error}")))
 }

@@ -96,12 +96,20 @@ pub enum PayloadOf<'a> {
 }
 
 /// The letters of some failures, as a batch for the dead letters' sink.
-pub fn letters(failure: &Failure<'_>, input: &Arc<Input>, rows: &Rows, payload: PayloadOf<'_>, failures: &[RowFailure]) -> Batch {
+pub fn letters(
+    failure: &Failure<'_>,
+    input: &Arc<Input>,
+    rows: &Rows,
+    payload: PayloadOf<'_>,
+    failures: &[RowFailure],
+) -> Batch {
     let count = failures.len();
     let record = |row: u32| rows.record(row as usize);
     let same = |text: &str| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, count))) as ArrayRef;
     let optional = |text: Option<&str>| Arc::new(std::iter::repeat_n(text, count).collect::<StringArray>()) as ArrayRef;
-    let position = |failed: &RowFailure| record(failed.row).and_then(|record| input.positions.get(record)).map(ToString::to_string);
+    let position = |failed: &RowFailure| {
+        record(failed.row).and_then(|record| input.positions.get(record)).map(ToString::to_string)
+    };
     let payload = Payload::of(payload, failures, failure.max_payload);
     let columns: Vec<ArrayRef> = vec![
         same(failure.pipeline),
@@ -123,8 +131,13 @@ pub fn letters(failure: &Failure<'_>, input: &Arc<Input>, rows: &Rows, payload: 
         optional(failure.function.map(|(name, _)| name)),
         optional(failure.function.map(|(_, version)| version)),
     ];
-    let records = RecordBatch::try_new(letter_schema(), columns).expect("the columns are made in the schema's order and types");
-    let index: Option<UInt32Array> = failures.iter().map(|failed| record(failed.row).map(|record| record as u32)).map(|record| record.map(Some)).collect::<Option<_>>();
+    let records =
+        RecordBatch::try_new(letter_schema(), columns).expect("the columns are made in the schema's order and types");
+    let index: Option<UInt32Array> = failures
+        .iter()
+        .map(|failed| record(failed.row).map(|record| record as u32))
+        .map(|record| record.map(Some))
+        .collect::<Option<_>>();
     Batch { records, rows: index.map_or(Rows::All, Rows::Index), input: Arc::clone(input) }
 }
 
@@ -147,7 +160,9 @@ fn headers(input: &Input, failures: &[RowFailure], rows: &Rows) -> ArrayRef {
     for failed in failures {
         let record = rows.record(failed.row as usize);
         match input.headers.as_ref().zip(record) {
-            Some((headers, record)) if record < headers.len() && !headers.is_null(record) => out.append_value(headers_json(headers, record)),
+            Some((headers, record)) if record < headers.len() && !headers.is_null(record) => {
+                out.append_value(headers_json(headers, record))
+            }
             _ => out.append_null(),
         }
     }
@@ -211,7 +226,10 @@ impl Payload {
             text.push(Some(kept));
             encoding.push(how);
             bytes.push(payload.len() as u64);
-            sha256.push((payload.len() > limit).then(|| Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
+            sha256.push(
+                (payload.len() > limit)
+                    .then(|| Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            );
         }
         Self { text: text.into(), encoding: encoding.into(), bytes: bytes.into(), sha256: sha256.into() }
     }

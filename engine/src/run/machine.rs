@@ -11,11 +11,7 @@ use riverhook_connectors::{
 };
 use riverhook_udf::{CallErrorKind, Instance, Invocation, Origin, Reply};
 
-use super::{
-    chain::row_encoder,
-    letters::Stage,
-    meter::function_seconds,
-};
+use super::{chain::row_encoder, letters::Stage, meter::function_seconds};
 use crate::{
     error::Error,
     plan::{Alert, Plan, Work},

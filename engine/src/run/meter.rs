@@ -25,7 +25,8 @@ pub(super) struct SourceMeter {
 
 impl SourceMeter {
     pub(super) fn new(pipeline: &Arc<str>, source: &Arc<str>) -> Self {
-        let batch_rows = histogram!("riverhook_batch_rows", "pipeline" => pipeline.to_string(), "node" => source.to_string());
+        let batch_rows =
+            histogram!("riverhook_batch_rows", "pipeline" => pipeline.to_string(), "node" => source.to_string());
         Self { pipeline: Arc::clone(pipeline), source: Arc::clone(source), batch_rows, partitions: HashMap::new() }
     }
 

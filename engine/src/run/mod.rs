@@ -11,5 +11,5 @@ mod source_stage;
 mod task;
 
 pub use control::{Control, NodeCounts, Totals};
-pub use letters::{letter_schema, Stage};
+pub use letters::{Stage, letter_schema};
 pub use pipeline::{Options, Running, start};

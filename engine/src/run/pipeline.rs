@@ -111,7 +111,10 @@ fn statuses(plan: &Plan) -> BTreeMap<Arc<str>, Status> {
 /// A thread whose panic ends the run as an error instead of leaving it hanging.
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::JoinHandle<()>, Error> {
     let name: String = format!("rh-{name}").chars().take(15).collect();
-    thread::Builder::new().name(name).spawn(work).map_err(|error| Error::failed(format!("cannot start a thread: {error}")))
+    thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map_err(|error| Error::failed(format!("cannot start a thread: {error}")))
 }
 
 /// Counts a task's end even when it panics.
@@ -120,7 +123,9 @@ struct TaskGuard(Arc<Control>);
 impl Drop for TaskGuard {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.fail(Error::failed("a task panicked; this is a bug in Riverhook: please report it with the lines above"));
+            self.0.fail(Error::failed(
+                "a task panicked; this is a bug in Riverhook: please report it with the lines above",
+            ));
         }
         self.0.task_ended();
     }
@@ -156,11 +161,12 @@ impl Shared {
                 guard.0.fail(error);
             }
         });
-        started.map_err(|error| {
-            self.control.task_ended();
-            self.control.fail(error);
-        })
-        .ok()
+        started
+            .map_err(|error| {
+                self.control.task_ended();
+                self.control.fail(error);
+            })
+            .ok()
     }
 
     fn finish(&self, ended: Result<(), Error>) {
@@ -172,7 +178,8 @@ impl Shared {
     fn tasks(&self, source: usize) -> Result<Vec<Task>, Error> {
         let node = &self.plan.sources[source];
         let readers = node.source.open(self.read_context(node)).map_err(|error| Error::of_node(&node.name, error))?;
-        let tasks = readers.into_iter().enumerate().map(|(task, reader)| self.task(node, reader, self.chain(node, task)?));
+        let tasks =
+            readers.into_iter().enumerate().map(|(task, reader)| self.task(node, reader, self.chain(node, task)?));
         tasks.collect()
     }
 
@@ -200,7 +207,11 @@ impl Shared {
             source: Arc::clone(&node.name),
             pipeline: Arc::clone(&self.plan.name),
             parallelism: settings.parallelism,
-            positions: if node.source.keeper() == Keeper::Manifest { self.store.positions(&node.name) } else { Default::default() },
+            positions: if node.source.keeper() == Keeper::Manifest {
+                self.store.positions(&node.name)
+            } else {
+                Default::default()
+            },
             schema: Arc::clone(&node.decoded),
             limits: settings.batch,
             prefetch_bytes: settings.buffer_bytes,

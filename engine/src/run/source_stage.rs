@@ -36,7 +36,8 @@ pub(super) struct Staged {
 
 impl SourceStage {
     pub(super) fn new(pipeline: &Arc<str>, node: &SourceNode) -> Result<Self, Error> {
-        let decoder = node.format.decoder(Arc::clone(&node.decoded)).map_err(|error| Error::of_node(&node.name, error))?;
+        let decoder =
+            node.format.decoder(Arc::clone(&node.decoded)).map_err(|error| Error::of_node(&node.name, error))?;
         let event_time = node.event_time.as_ref().map(|time| (time.column.clone(), micros(time.delay)));
         Ok(Self {
             decoder,
@@ -63,7 +64,11 @@ impl SourceStage {
     pub(super) fn refused(&mut self, payloads: Payloads, failure: RowFailure) -> Staged {
         self.meter.read(&payloads.input.partition, 1, payload_bytes(&payloads.values));
         let records = RecordBatch::new_empty(Arc::clone(&self.schema));
-        Staged { batch: Batch { records, rows: Rows::Same, input: payloads.input }, failed: vec![failure], values: payloads.values }
+        Staged {
+            batch: Batch { records, rows: Rows::Same, input: payloads.input },
+            failed: vec![failure],
+            values: payloads.values,
+        }
     }
 
     /// The names of the columns of what comes next.

@@ -57,7 +57,9 @@ impl Task {
             match self.reader.poll(BUSY_WAIT).map_err(|error| Error::of_node(&self.source, error))? {
                 Polled::Payloads(payloads) => self.payloads(payloads)?,
                 Polled::Batch(batch) => self.batch(batch)?,
-                Polled::Header(header) => self.stage.header(&header).map_err(|error| Error::of_node(&self.source, error))?,
+                Polled::Header(header) => {
+                    self.stage.header(&header).map_err(|error| Error::of_node(&self.source, error))?
+                }
                 Polled::Refused(payloads, failure) => self.refused(payloads, failure)?,
                 Polled::Idle => self.report_lag(),
                 Polled::End => break,

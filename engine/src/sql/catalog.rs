@@ -38,7 +38,12 @@ impl<'a> Catalog<'a> {
 
 /// Names are taken as written: JSON fields are often `camelCase`, and folding them to lower case would lose them.
 pub(super) fn parser_options() -> ParserOptions {
-    ParserOptions { collect_spans: true, enable_ident_normalization: false, map_string_types_to_utf8view: false, ..ParserOptions::default() }
+    ParserOptions {
+        collect_spans: true,
+        enable_ident_normalization: false,
+        map_string_types_to_utf8view: false,
+        ..ParserOptions::default()
+    }
 }
 
 impl ContextProvider for Catalog<'_> {
@@ -97,4 +102,3 @@ impl ContextProvider for Catalog<'_> {
         self.state.window_functions().keys().cloned().collect()
     }
 }
-

@@ -37,7 +37,9 @@ pub(super) fn branches(plan: &LogicalPlan, state: &SessionState) -> Result<Vec<B
             let inputs = union.inputs.iter().map(|input| branches(input, state)).collect::<Result<Vec<_>, _>>()?;
             Ok(inputs.into_iter().flatten().collect())
         }
-        LogicalPlan::EmptyRelation(_) => Err(SqlError::whole("this SELECT reads no node").help("name a source or transform in FROM")),
+        LogicalPlan::EmptyRelation(_) => {
+            Err(SqlError::whole("this SELECT reads no node").help("name a source or transform in FROM"))
+        }
         other => {
             let name = other.display().to_string();
             let name = name.split(':').next().unwrap_or_default().to_owned();
@@ -55,7 +57,8 @@ fn append(mut branches: Vec<Branch>, operator: Operator) -> Result<Vec<Branch>, 
 
 fn project(projection: &Projection, state: &SessionState) -> Result<Operator, SqlError> {
     let input = projection.input.schema();
-    let expressions = projection.expr.iter().map(|expr| physical(unaliased(expr), input, state)).collect::<Result<Vec<_>, _>>()?;
+    let expressions =
+        projection.expr.iter().map(|expr| physical(unaliased(expr), input, state)).collect::<Result<Vec<_>, _>>()?;
     // What an expression really gives decides, not what the plan said: inside a branch only the position matters.
     let fields = expressions
         .iter()
@@ -80,7 +83,8 @@ pub(super) fn output_schema(schema: &DFSchema) -> Result<SchemaRef, SqlError> {
     let mut fields: Vec<arrow_schema::FieldRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         if fields.iter().any(|other| other.name() == field.name()) {
-            return Err(SqlError::whole(format!("two columns are named `{}`", field.name())).help("give one of them another name with AS"));
+            return Err(SqlError::whole(format!("two columns are named `{}`", field.name()))
+                .help("give one of them another name with AS"));
         }
         let data_type = edge_type(field.data_type());
         match data_type {

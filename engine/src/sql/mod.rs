@@ -100,7 +100,8 @@ impl Planner {
     pub fn condition(&self, sql: &str, table: &str, schema: &SchemaRef) -> Result<Query, SqlError> {
         // Parsed alone first, so that the text cannot bring clauses of its own into the SELECT it is put in.
         let dialect = GenericDialect {};
-        let mut parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).try_with_sql(sql).map_err(SqlError::parsing)?;
+        let mut parser =
+            Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).try_with_sql(sql).map_err(SqlError::parsing)?;
         parser.parse_expr().map_err(SqlError::parsing)?;
         let rest = parser.peek_token();
         if rest.token != datafusion::sql::sqlparser::tokenizer::Token::EOF {
@@ -127,7 +128,8 @@ impl Planner {
             .analyzer()
             .execute_and_check(plan, options, |_, _| {})
             .map_err(|error| SqlError::planning(&error))?;
-        let context = OptimizerContext::new_with_config_options(Arc::clone(options)).without_query_execution_start_time();
+        let context =
+            OptimizerContext::new_with_config_options(Arc::clone(options)).without_query_execution_start_time();
         self.optimizer.optimize(analyzed, &context, |_, _| {}).map_err(|error| SqlError::planning(&error))
     }
 }
@@ -147,7 +149,11 @@ fn parse(sql: &str) -> Result<Statement, SqlError> {
 }
 
 /// An expression of DataFusion's made ready to be evaluated on batches of `schema`.
-fn physical(expr: &datafusion::logical_expr::Expr, schema: &DFSchema, state: &SessionState) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+fn physical(
+    expr: &datafusion::logical_expr::Expr,
+    schema: &DFSchema,
+    state: &SessionState,
+) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
     datafusion::physical_expr::create_physical_expr(expr, schema, state.execution_props(), &Default::default())
         .map_err(|error| SqlError::planning(&error))
 }

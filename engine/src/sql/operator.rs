@@ -163,7 +163,8 @@ fn conform(records: &RecordBatch, output: &SchemaRef) -> Result<RecordBatch, Dat
 
 /// The type a column has on an edge.
 pub(super) fn edge_type(data_type: &DataType) -> DataType {
-    let edge_field = |field: &arrow_schema::FieldRef| Arc::new(field.as_ref().clone().with_data_type(edge_type(field.data_type())));
+    let edge_field =
+        |field: &arrow_schema::FieldRef| Arc::new(field.as_ref().clone().with_data_type(edge_type(field.data_type())));
     match data_type {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,

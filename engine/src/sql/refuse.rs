@@ -9,7 +9,10 @@ use arrow_schema::SchemaRef;
 use datafusion::{
     execution::session_state::SessionState,
     sql::sqlparser::{
-        ast::{Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor, Visit, Visitor},
+        ast::{
+            Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
+            Statement, TableFactor, Visit, Visitor,
+        },
         tokenizer::{Location, Span},
     },
 };
@@ -19,10 +22,15 @@ use super::SqlError;
 const WINDOWS: [&str; 3] = ["tumble", "hop", "session"];
 
 /// Finds the first thing in `statement` that is not there yet or not to be had.
-pub(super) fn check(statement: &Statement, state: &SessionState, tables: &BTreeMap<String, SchemaRef>) -> Result<(), SqlError> {
+pub(super) fn check(
+    statement: &Statement,
+    state: &SessionState,
+    tables: &BTreeMap<String, SchemaRef>,
+) -> Result<(), SqlError> {
     if !matches!(statement, Statement::Query(_)) {
         let word = statement.to_string().split_whitespace().next().unwrap_or_default().to_owned();
-        return Err(SqlError::whole(format!("expected a SELECT, found {word}")).help("a transform's SQL is one SELECT; sinks write its rows"));
+        return Err(SqlError::whole(format!("expected a SELECT, found {word}"))
+            .help("a transform's SQL is one SELECT; sinks write its rows"));
     }
     match statement.visit(&mut Refuser { state, tables, ctes: Vec::new() }) {
         ControlFlow::Break(error) => Err(error),
@@ -40,8 +48,13 @@ type Found = ControlFlow<SqlError>;
 
 /// Needs memory of earlier rows, which comes with windows and state.
 fn stateful(what: &str, span: Span) -> Found {
-    let error = SqlError::at(format!("{what} needs state, which is not there yet: this version runs stateless SQL"), start(span));
-    ControlFlow::Break(error.help("stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL"))
+    let error = SqlError::at(
+        format!("{what} needs state, which is not there yet: this version runs stateless SQL"),
+        start(span),
+    );
+    ControlFlow::Break(
+        error.help("stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL"),
+    )
 }
 
 fn unsupported(what: &str, span: Span) -> Found {
@@ -76,7 +89,10 @@ impl Visitor for Refuser<'_> {
             (query.format_clause.is_some(), "FORMAT"),
             (!query.pipe_operators.is_empty(), "the pipe syntax"),
         ];
-        others.iter().find(|(present, _)| *present).map_or(ControlFlow::Continue(()), |(_, what)| unsupported(what, query.span()))?;
+        others
+            .iter()
+            .find(|(present, _)| *present)
+            .map_or(ControlFlow::Continue(()), |(_, what)| unsupported(what, query.span()))?;
         self.set_expression(&query.body)
     }
 
@@ -104,7 +120,10 @@ impl Visitor for Refuser<'_> {
             (select.value_table_mode.is_some(), "SELECT AS"),
             (select.select_modifiers.is_some(), "a select modifier"),
         ];
-        others.iter().find(|(present, _)| *present).map_or(ControlFlow::Continue(()), |(_, what)| unsupported(what, select.span()))?;
+        others
+            .iter()
+            .find(|(present, _)| *present)
+            .map_or(ControlFlow::Continue(()), |(_, what)| unsupported(what, select.span()))?;
         for from in &select.from {
             some("JOIN", from.joins.first())?;
         }
@@ -117,7 +136,18 @@ impl Visitor for Refuser<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Found {
         match factor {
-            TableFactor::Table { name, args, with_hints, version, with_ordinality, partitions, json_path, sample, index_hints, .. } => {
+            TableFactor::Table {
+                name,
+                args,
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+                ..
+            } => {
                 let place = name.span();
                 let text = name.to_string();
                 if args.is_some() {
@@ -140,12 +170,15 @@ impl Visitor for Refuser<'_> {
                     return unsupported(what, place);
                 }
                 match name.0.as_slice() {
-                    [part] => self.known_table(part.as_ident().map_or(text.as_str(), |ident| ident.value.as_str()), place),
+                    [part] => {
+                        self.known_table(part.as_ident().map_or(text.as_str(), |ident| ident.value.as_str()), place)
+                    }
                     _ => unsupported(&format!("the qualified table name {text}"), place),
                 }
             }
             TableFactor::Derived { lateral: false, sample: None, .. } => ControlFlow::Continue(()),
-            TableFactor::UNNEST { .. } => unsupported("UNNEST in FROM", factor.span()).map_break(|error| error.help("write it in the SELECT list: SELECT id, unnest(tags) AS tag FROM …")),
+            TableFactor::UNNEST { .. } => unsupported("UNNEST in FROM", factor.span())
+                .map_break(|error| error.help("write it in the SELECT list: SELECT id, unnest(tags) AS tag FROM …")),
             other => unsupported(&format!("`{other}` in FROM"), other.span()),
         }
     }
@@ -153,7 +186,9 @@ impl Visitor for Refuser<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> Found {
         match expr {
             Expr::Function(function) => self.function(function, expr.span()),
-            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => stateful("a subquery in an expression", expr.span()),
+            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
+                stateful("a subquery in an expression", expr.span())
+            }
             _ => ControlFlow::Continue(()),
         }
     }
@@ -171,7 +206,10 @@ impl Refuser<'_> {
                 let help = |error: SqlError| error.help("UNION ALL needs no state");
                 stateful(&format!("{op} (which compares all rows)"), right.span()).map_break(help)
             }
-            other => unsupported(&format!("`{}`", other.to_string().split_whitespace().next().unwrap_or_default()), other.span()),
+            other => unsupported(
+                &format!("`{}`", other.to_string().split_whitespace().next().unwrap_or_default()),
+                other.span(),
+            ),
         }
     }
 

@@ -14,7 +14,9 @@ use riverhook_connectors::{
 use super::{Planner, Query, set_batch_time};
 
 fn schema() -> SchemaRef {
-    let place = DataType::Struct(vec![Field::new("lat", DataType::Int64, true), Field::new("lon", DataType::Int64, true)].into());
+    let place = DataType::Struct(
+        vec![Field::new("lat", DataType::Int64, true), Field::new("lon", DataType::Int64, true)].into(),
+    );
     Arc::new(Schema::new(vec![
         Field::new("id", DataType::Int64, false),
         Field::new("userName", DataType::Utf8, true),
@@ -26,7 +28,10 @@ fn schema() -> SchemaRef {
 
 fn batch() -> Batch {
     let place: StructArray = vec![
-        (Arc::new(Field::new("lat", DataType::Int64, true)), Arc::new(Int64Array::from(vec![10, 20, 30, 40])) as ArrayRef),
+        (
+            Arc::new(Field::new("lat", DataType::Int64, true)),
+            Arc::new(Int64Array::from(vec![10, 20, 30, 40])) as ArrayRef,
+        ),
         (Arc::new(Field::new("lon", DataType::Int64, true)), Arc::new(Int64Array::from(vec![1, 2, 3, 4])) as ArrayRef),
     ]
     .into();
@@ -55,7 +60,8 @@ fn tables() -> BTreeMap<String, SchemaRef> {
 
 fn run(query: &Query) -> (Vec<Batch>, Vec<RowFailure>) {
     let mut failed = Vec::new();
-    let out = query.branches.iter().flat_map(|branch| branch.bind(&schema()).unwrap().run(&batch(), &mut failed)).collect();
+    let out =
+        query.branches.iter().flat_map(|branch| branch.bind(&schema()).unwrap().run(&batch(), &mut failed)).collect();
     (out, failed)
 }
 
@@ -87,23 +93,32 @@ fn refused(sql: &str, expected: Expect) {
 
 #[test]
 fn rows_pass_and_keep_their_origin() {
-    check("SELECT id, upper(\"userName\") AS n FROM clicks WHERE id <> 2", expect![[r#"
+    check(
+        "SELECT id, upper(\"userName\") AS n FROM clicks WHERE id <> 2",
+        expect![[r#"
         0: {"id":1,"n":"ANN"}
         2: {"id":3,"n":null}
         3: {"id":4,"n":"DAN"}
-    "#]]);
-    check("SELECT userName FROM clicks WHERE userName = 'Bob'", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT userName FROM clicks WHERE userName = 'Bob'",
+        expect![[r#"
         1: {"userName":"Bob"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn one_bad_cast_fails_alone() {
-    check("SELECT id, CAST(text AS BIGINT) AS n FROM clicks WHERE id < 4", expect![[r#"
+    check(
+        "SELECT id, CAST(text AS BIGINT) AS n FROM clicks WHERE id < 4",
+        expect![[r#"
         0: {"id":1,"n":5}
         2: {"id":3,"n":7}
         failed 1: sql.evaluate Cannot cast string '…' to value of Int64 type
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -119,15 +134,21 @@ fn union_all_and_subqueries() {
 
 #[test]
 fn unnest_lists_and_read_structs() {
-    check("SELECT id, unnest(tags) AS tag FROM clicks", expect![[r#"
+    check(
+        "SELECT id, unnest(tags) AS tag FROM clicks",
+        expect![[r#"
         0: {"id":1,"tag":1}
         0: {"id":1,"tag":2}
         3: {"id":4,"tag":7}
-    "#]]);
-    check("SELECT place['lat'] AS lat, tags[1] AS first FROM clicks WHERE id IN (1, 2)", expect![[r#"
+    "#]],
+    );
+    check(
+        "SELECT place['lat'] AS lat, tags[1] AS first FROM clicks WHERE id IN (1, 2)",
+        expect![[r#"
         0: {"lat":10,"first":1}
         1: {"lat":20,"first":null}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -142,7 +163,10 @@ fn json_regular_expressions_and_case() {
 
 #[test]
 fn now_is_the_batchs_time() {
-    let query = Planner::new().unwrap().plan("SELECT now() AS t, current_date() AS d FROM clicks WHERE id = 1", &tables()).unwrap();
+    let query = Planner::new()
+        .unwrap()
+        .plan("SELECT now() AS t, current_date() AS d FROM clicks WHERE id = 1", &tables())
+        .unwrap();
     for (micros, expected) in [(0, "1970-01-01"), (86_400_000_000 * 365, "1971-01-01")] {
         set_batch_time(micros);
         let (out, _) = run(&query);

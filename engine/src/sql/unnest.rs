@@ -26,10 +26,13 @@ pub(super) struct Unnest {
 impl Unnest {
     pub(super) fn new(plan: &Plan) -> Result<Self, SqlError> {
         if plan.list_type_columns.iter().any(|(_, list)| list.depth != 1) {
-            return Err(SqlError::whole("UNNEST of an UNNEST is not supported").help("take the inner list apart in a transform of its own"));
+            return Err(SqlError::whole("UNNEST of an UNNEST is not supported")
+                .help("take the inner list apart in a transform of its own"));
         }
         let fields = plan.schema.fields().iter();
-        let fields = fields.map(|field| Arc::new(field.as_ref().clone().with_data_type(edge_type(field.data_type())).with_nullable(true)));
+        let fields = fields.map(|field| {
+            Arc::new(field.as_ref().clone().with_data_type(edge_type(field.data_type())).with_nullable(true))
+        });
         Ok(Self {
             lists: plan.list_type_columns.iter().map(|(column, _)| *column).collect(),
             structs: plan.struct_type_columns.clone(),
@@ -39,7 +42,8 @@ impl Unnest {
     }
 
     pub(super) fn run(&self, batch: Batch) -> Result<Batch, DataFusionError> {
-        let lists = self.lists.iter().map(|column| as_list(batch.records.column(*column))).collect::<Result<Vec<_>, _>>()?;
+        let lists =
+            self.lists.iter().map(|column| as_list(batch.records.column(*column))).collect::<Result<Vec<_>, _>>()?;
         let (parents, lengths) = parents(batch.records.num_rows(), &lists)?;
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         let mut seen: Vec<usize> = Vec::new();
@@ -69,7 +73,8 @@ impl Unnest {
             let fields = records.column(origin).as_any().downcast_ref::<StructArray>();
             let fields = fields.ok_or_else(|| DataFusionError::Internal("UNNEST of a struct that is none".into()))?;
             // Fields of a null struct are null.
-            let all: Vec<Option<u32>> = (0..fields.len()).map(|row| (!fields.is_null(row)).then_some(row as u32)).collect();
+            let all: Vec<Option<u32>> =
+                (0..fields.len()).map(|row| (!fields.is_null(row)).then_some(row as u32)).collect();
             take(fields.column(nth), &UInt32Array::from(all), None)?
         } else {
             Arc::clone(records.column(origin))
@@ -87,12 +92,16 @@ fn as_list(column: &ArrayRef) -> Result<ListArray, DataFusionError> {
 /// For each output row its input row, and for each input row how many rows come of it.
 fn parents(rows: usize, lists: &[ListArray]) -> Result<(UInt32Array, Vec<usize>), DataFusionError> {
     let length = |list: &ListArray, row: usize| if list.is_null(row) { 0 } else { list.value_length(row) as usize };
-    let lengths: Vec<usize> = (0..rows).map(|row| lists.iter().map(|list| length(list, row)).max().unwrap_or(1)).collect();
+    let lengths: Vec<usize> =
+        (0..rows).map(|row| lists.iter().map(|list| length(list, row)).max().unwrap_or(1)).collect();
     let total: usize = lengths.iter().sum();
     if total > MAX_ROWS {
-        return Err(DataFusionError::Execution(format!("UNNEST makes {total} rows of one batch; at most {MAX_ROWS} are allowed")));
+        return Err(DataFusionError::Execution(format!(
+            "UNNEST makes {total} rows of one batch; at most {MAX_ROWS} are allowed"
+        )));
     }
-    let parents = lengths.iter().enumerate().flat_map(|(row, length)| std::iter::repeat_n(row as u32, *length)).collect();
+    let parents =
+        lengths.iter().enumerate().flat_map(|(row, length)| std::iter::repeat_n(row as u32, *length)).collect();
     Ok((parents, lengths))
 }
 
@@ -102,7 +111,11 @@ const MAX_ROWS: usize = 4_000_000;
 fn elements(list: &ListArray, lengths: &[usize]) -> Result<ArrayRef, DataFusionError> {
     let mut indices: Vec<Option<u32>> = Vec::with_capacity(lengths.iter().sum());
     for (row, length) in lengths.iter().enumerate() {
-        let (start, own) = if list.is_null(row) { (0, 0) } else { (list.value_offsets()[row] as u32, list.value_length(row) as usize) };
+        let (start, own) = if list.is_null(row) {
+            (0, 0)
+        } else {
+            (list.value_offsets()[row] as u32, list.value_length(row) as usize)
+        };
         indices.extend((0..*length).map(|i| (i < own).then_some(start + i as u32)));
     }
     if indices.is_empty() {

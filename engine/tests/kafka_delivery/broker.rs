@@ -13,7 +13,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::Message,
-    producer::{BaseRecord, Producer, ThreadedProducer, DefaultProducerContext},
+    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -75,7 +75,9 @@ impl Feed {
 /// The end of each partition.
 pub fn ends(brokers: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
     let consumer: BaseConsumer = config(brokers).create().unwrap();
-    (0..partitions).map(|partition| (partition, consumer.fetch_watermarks(topic, partition, TIMEOUT).unwrap().1)).collect()
+    (0..partitions)
+        .map(|partition| (partition, consumer.fetch_watermarks(topic, partition, TIMEOUT).unwrap().1))
+        .collect()
 }
 
 /// What a group has committed, for partitions where it has.
@@ -93,7 +95,8 @@ pub fn committed(brokers: &str, group: &str, topic: &str, partitions: i32) -> BT
 
 /// Everything in a topic, in order within each partition.
 pub fn read_all(brokers: &str, topic: &str, partitions: i32, mut each: impl FnMut(i32, &[u8], &[u8])) {
-    let consumer: BaseConsumer = config(brokers).set("group.id", "reader").set("enable.auto.commit", "false").create().unwrap();
+    let consumer: BaseConsumer =
+        config(brokers).set("group.id", "reader").set("enable.auto.commit", "false").create().unwrap();
     let ends = ends(brokers, topic, partitions);
     let mut assigned = TopicPartitionList::new();
     for partition in 0..partitions {

@@ -111,7 +111,10 @@ fn verify(brokers: &str, topic: &str) -> usize {
         let row: serde_json::Value = serde_json::from_slice(payload).unwrap();
         let n = usize::try_from(row["n"].as_u64().unwrap()).unwrap();
         let key = String::from_utf8(key.to_vec()).unwrap();
-        assert_eq!((row["key"].as_str(), row["note"].as_str()), (Some(key.as_str()), Some(format!("NUMBER {n}").as_str())));
+        assert_eq!(
+            (row["key"].as_str(), row["note"].as_str()),
+            (Some(key.as_str()), Some(format!("NUMBER {n}").as_str()))
+        );
         assert_eq!(key, key_of(n));
         assert_eq!(*partition_of.entry(key.clone()).or_insert(partition), partition, "{key} is in two partitions");
         if seen.insert(n) {
@@ -154,7 +157,12 @@ fn kafka_nothing_is_lost_through_ten_kills_and_a_second_process() {
     let ends = broker::ends(&brokers, &source, PARTITIONS);
     let patience = Instant::now();
     while broker::committed(&brokers, &name, &source, PARTITIONS) != ends {
-        assert!(patience.elapsed() < Duration::from_secs(90), "the offsets never reached the end: {:?} of {ends:?}\n{}", broker::committed(&brokers, &name, &source, PARTITIONS), log(folder.path()));
+        assert!(
+            patience.elapsed() < Duration::from_secs(90),
+            "the offsets never reached the end: {:?} of {ends:?}\n{}",
+            broker::committed(&brokers, &name, &source, PARTITIONS),
+            log(folder.path())
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(engine.stop(), Some(0), "{}", log(folder.path()));
