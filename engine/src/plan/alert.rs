@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use riverhook_connectors::{
     batch::Batch,
     format::{Encoded, Encoder},
-    template::Template,
+    template::{Escape, Template},
 };
 
 use crate::sql::Branch;
@@ -56,14 +56,9 @@ impl Alert {
             return None;
         }
         let selected = matching.take(&due);
-        let mut text = String::new();
-        let messages: StringArray = (0..selected.records.num_rows())
-            .map(|row| {
-                text.clear();
-                self.message.render(&selected.records, row, &mut text);
-                Some(text.clone())
-            })
-            .collect();
+        let mut rendering = self.message.bind(&selected.records).expect("the template was checked with the plan");
+        let rows = 0..selected.records.num_rows();
+        let messages: StringArray = rows.map(|row| Some(rendering.text(row, Escape::None))).collect();
         let mut json = Encoded::default();
         row_json.encode(&selected.records, &mut json);
         let rows: StringArray =

@@ -173,12 +173,13 @@ fn message(name: &str, settings: &AlertSettings, schema: &SchemaRef, cx: &mut Re
     let Some(message) = &settings.message else {
         let condition = settings.when.value.split_whitespace().collect::<Vec<_>>().join(" ");
         let text = format!("{name}: {condition}").replace('{', "{{").replace('}', "}}");
-        return Template::parse(&text, schema).ok();
+        return Template::parse(&text).ok();
     };
-    match Template::parse(message, schema) {
-        Ok(template) => Some(template),
-        Err(error) => {
-            cx.push(message.error(error.to_string()));
+    let template = Template::parse(message).map_err(|error| cx.push(message.error(error.to_string()))).ok()?;
+    match template.check(schema) {
+        Ok(()) => Some(template),
+        Err(problems) => {
+            problems.into_iter().for_each(|problem| cx.push(message.error(problem)));
             None
         }
     }
