@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod plan;
+pub mod reference;
 pub mod run;
 pub mod server;
 pub mod sql;

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use riverhook_config::{Diagnostics, Environment, ProcessEnvironment, Reading, SourceFile, parse};
+use riverhook_config::{Diagnostics, Environment, Node, ProcessEnvironment, Reading, Severity, SourceFile, parse};
 
 use super::WRONG;
 use crate::{
@@ -18,19 +18,33 @@ use crate::{
 pub(super) fn load(path: &Path) -> Result<Plan, ExitCode> {
     let mut diagnostics = Diagnostics::new();
     let plan = plan(path, &ProcessEnvironment, &mut diagnostics);
+    draw(path, &diagnostics);
+    plan.ok_or(ExitCode::from(WRONG))
+}
+
+/// Prints what was found wrong with a file, and how many mistakes that are.
+pub(super) fn draw(path: &Path, diagnostics: &Diagnostics) {
     if !diagnostics.is_empty() {
         eprint!("{}", diagnostics.render(std::io::stderr().is_terminal()));
     }
-    plan.ok_or_else(|| {
-        let errors =
-            diagnostics.iter().filter(|diagnostic| diagnostic.severity == riverhook_config::Severity::Error).count();
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+    if errors > 0 {
         eprintln!("{}: {}", path.display(), plural(errors, "mistake"));
-        ExitCode::from(WRONG)
-    })
+    }
 }
 
 /// Plans a file, collecting what is wrong with it.
 pub fn plan(path: &Path, environment: &dyn Environment, diagnostics: &mut Diagnostics) -> Option<Plan> {
+    with_surroundings(path, environment, diagnostics, build)
+}
+
+/// Reads a file, and makes something of it with the surroundings of this process.
+pub(super) fn with_surroundings<T>(
+    path: &Path,
+    environment: &dyn Environment,
+    diagnostics: &mut Diagnostics,
+    make: impl FnOnce(&Node, &Surroundings<'_>, &Planner, &mut Reading<'_>) -> Option<T>,
+) -> Option<T> {
     let file = read(path, diagnostics)?;
     let root = parse(&file, diagnostics)?;
     let planner = match Planner::new() {
@@ -49,10 +63,11 @@ pub fn plan(path: &Path, environment: &dyn Environment, diagnostics: &mut Diagno
         cores: std::thread::available_parallelism().map_or(1, usize::from),
     };
     let mut reading = Reading::new(environment, diagnostics);
-    build(&root, &around, &planner, &mut reading)
+    make(&root, &around, &planner, &mut reading)
 }
 
-fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<SourceFile> {
+/// The text of a file; says why it cannot be had.
+pub(super) fn read(path: &Path, diagnostics: &mut Diagnostics) -> Option<SourceFile> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {

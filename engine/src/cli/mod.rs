@@ -1,10 +1,15 @@
 //! The command line. Each command is a file; this one says what there is.
 
 mod graph;
+mod infer;
+mod init;
 mod load;
 mod logging;
+mod positions;
 mod progress;
 mod run;
+mod schema;
+mod test;
 mod validate;
 
 use std::process::ExitCode;
@@ -37,6 +42,16 @@ enum Command {
     Validate(validate::ValidateArguments),
     /// Draw a pipeline, as Mermaid or DOT
     Graph(graph::GraphArguments),
+    /// Make a first pipeline to edit, with data and a test
+    Init(init::InitArguments),
+    /// Run pipeline tests: given records, expected rows of any node
+    Test(test::TestArguments),
+    /// Print the `schema:` of a source, guessed from its records
+    Infer(infer::InferArguments),
+    /// Show and move the positions at which sources go on
+    Positions(positions::PositionsArguments),
+    /// Print the JSON Schema of the pipeline file, or its reference page
+    Schema(schema::SchemaArguments),
 }
 
 /// Runs the command line of this process.
@@ -47,6 +62,11 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::validate(&arguments),
         Command::Graph(arguments) => graph::graph(&arguments),
+        Command::Init(arguments) => init::init(&arguments),
+        Command::Test(arguments) => test::test(&arguments),
+        Command::Infer(arguments) => infer::infer(&arguments),
+        Command::Positions(arguments) => positions::positions(&arguments),
+        Command::Schema(arguments) => schema::schema(&arguments),
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) struct RunArguments {
     quiet: bool,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     riverhook_config::parse_duration(text).ok_or_else(|| "expected a duration such as 5s, 500ms or 2m".to_owned())
 }
 

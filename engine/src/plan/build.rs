@@ -108,7 +108,7 @@ pub fn build(root: &Node, around: &Surroundings<'_>, planner: &Planner, cx: &mut
     Some(Plan { name: builder.pipeline, sources, steps, sinks, letters, settings: settings? })
 }
 
-fn check_name(file: &PipelineFile, cx: &mut Reading<'_>) -> Option<String> {
+pub(super) fn check_name(file: &PipelineFile, cx: &mut Reading<'_>) -> Option<String> {
     let name = &file.name.value;
     let fine = !name.is_empty()
         && name.len() <= 200
@@ -163,7 +163,7 @@ fn settings(
     })
 }
 
-fn store(file: &PipelineFile, pipeline: &str, around: &Surroundings<'_>, cx: &mut Reading<'_>) -> Option<PathBuf> {
+pub(super) fn store(file: &PipelineFile, pipeline: &str, around: &Surroundings<'_>, cx: &mut Reading<'_>) -> Option<PathBuf> {
     let Some(store) = &file.checkpoint.store else { return Some(around.working_dir.join(".riverhook").join(pipeline)) };
     if let Some(path) = store.value.strip_prefix("file://") {
         return Some(PathBuf::from(path));

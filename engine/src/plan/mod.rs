@@ -1,6 +1,7 @@
 //! The plan: a pipeline file that was understood and checked. Nothing is validated after it, and nothing is connected yet.
 
 mod alert;
+mod alone;
 mod build;
 mod functions;
 mod graph;
@@ -11,6 +12,7 @@ mod refusals;
 mod sinks;
 mod source;
 mod steps;
+mod tap;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -19,6 +21,7 @@ use riverhook_connectors::{format::Format, sink::Sink, source::BatchLimits, sour
 use riverhook_udf::Function;
 
 pub use alert::Alert;
+pub use alone::{Alone, Purpose, alone};
 pub use build::{Surroundings, build};
 pub use graph::{dot, mermaid};
 pub use guarantee::{PathGuarantee, guarantees};

@@ -28,6 +28,39 @@ pub(super) fn read(builder: &mut Builder<'_>, cx: &mut Reading<'_>) -> Option<Ve
 }
 
 fn one(builder: &mut Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>) -> Option<SourceNode> {
+    let (settings, source, setup) = configured(builder, name, node, cx)?;
+    builder.check_on_error(settings.on_error, node, cx);
+    let payload = payload_schema(&settings, &setup.format, source.as_ref(), node, cx)?;
+    let schema = with_metadata(&payload, source.as_ref(), node, cx)?;
+    let event_time = match &settings.event_time {
+        Some(event_time) => Some(check_event_time(event_time, &schema, cx)?),
+        None => None,
+    };
+    builder.tables.insert(name.to_owned(), Arc::clone(&schema));
+    if let Some(event_time) = &event_time {
+        builder.event_times.insert(name.to_owned(), event_time.clone());
+    }
+    Some(SourceNode {
+        name: name.into(),
+        metadata: (0..schema.fields().len() - payload.fields().len()).collect(),
+        source: source.into(),
+        format: setup.format,
+        read: Arc::clone(&schema),
+        schema,
+        decoded: payload,
+        on_error: settings.on_error,
+        event_time,
+        edges: Vec::new(),
+    })
+}
+
+/// The node's settings and its connector, before anything is known of columns.
+pub(super) fn configured(
+    builder: &Builder<'_>,
+    name: &str,
+    node: &Node,
+    cx: &mut Reading<'_>,
+) -> Option<(SourceSettings, Box<dyn Source>, Setup)> {
     let (connection, kind) = connector_of(builder, node, cx)?;
     let entry = connectors().iter().find(|connector| connector.name == kind.value);
     let Some(entry) = entry.and_then(|connector| connector.source.as_ref()) else {
@@ -52,29 +85,7 @@ fn one(builder: &mut Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>)
     let source = (entry.read)(&mut map, cx, &setup);
     map.finish(cx);
     let (settings, source) = (settings?, source?);
-    builder.check_on_error(settings.on_error, node, cx);
-    let payload = payload_schema(&settings, &setup.format, source.as_ref(), node, cx)?;
-    let schema = with_metadata(&payload, source.as_ref(), node, cx)?;
-    let event_time = match &settings.event_time {
-        Some(event_time) => Some(check_event_time(event_time, &schema, cx)?),
-        None => None,
-    };
-    builder.tables.insert(name.to_owned(), Arc::clone(&schema));
-    if let Some(event_time) = &event_time {
-        builder.event_times.insert(name.to_owned(), event_time.clone());
-    }
-    Some(SourceNode {
-        name: name.into(),
-        metadata: (0..schema.fields().len() - payload.fields().len()).collect(),
-        source: source.into(),
-        format: setup.format,
-        read: Arc::clone(&schema),
-        schema,
-        decoded: payload,
-        on_error: settings.on_error,
-        event_time,
-        edges: Vec::new(),
-    })
+    Some((settings, source, setup))
 }
 
 /// The node's connection, if it names one, and its connector's name.

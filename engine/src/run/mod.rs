@@ -7,9 +7,11 @@ mod machine;
 mod meter;
 mod outlet;
 mod pipeline;
+mod rehearsal;
 mod source_stage;
 mod task;
 
 pub use control::{Control, NodeCounts, Totals};
 pub use letters::{Stage, letter_schema};
 pub use pipeline::{Options, Running, start};
+pub use rehearsal::{Answer, Given, Rehearsal, Seen, rehearse};

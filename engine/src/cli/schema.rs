@@ -1,0 +1,34 @@
+//! `riverhook schema`: the language of the pipeline file, for editors and for people.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::reference;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct SchemaArguments {
+    /// Print the reference page, as Markdown, instead of the JSON Schema
+    #[arg(long)]
+    markdown: bool,
+}
+
+const EXAMPLE: &str = "\
+With the schema an editor completes keys, shows what they mean, and marks mistakes. Write it to a file,
+
+  riverhook schema > riverhook.schema.json
+
+and name that file in the first line of a pipeline file, which VS Code (with the YAML extension), Neovim, Helix,
+Zed and the JetBrains editors understand:
+
+  # yaml-language-server: $schema=riverhook.schema.json";
+
+pub(super) fn schema(arguments: &SchemaArguments) -> ExitCode {
+    if arguments.markdown {
+        print!("{}", reference::page());
+    } else {
+        println!("{:#}", reference::pipeline_file().to_json_schema());
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,10 @@
+//! The commands beside `run`, through the real binary.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod infer;
+mod init;
+mod pipeline_tests;
+mod positions;
+mod schema;
