@@ -23,7 +23,7 @@ impl Setting for Part {
 
 choices! {
     /// What happens to a record that a node cannot handle.
-    #[derive(Default, Copy, PartialEq, Eq)]
+    #[derive(Default)]
     pub enum OnError {
         /// The pipeline stops with the error; nothing is lost, and it fails there again until the cause is mended.
         #[default]

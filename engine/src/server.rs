@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use riverhook_connectors::status::Status;
 
@@ -106,7 +112,7 @@ async fn healthz(State(health): State<Health>) -> impl IntoResponse {
     let failed = health.control.failed();
     let status = if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let word = if failed { "failed" } else { "alive" };
-    (status, Json(serde_json::json!({ "pipeline": &*health.pipeline, "status": word })))
+    json(status, &serde_json::json!({ "pipeline": &*health.pipeline, "status": word }))
 }
 
 /// Ready: every server that the pipeline depends on answers, and it is not being stopped.
@@ -117,5 +123,9 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
         (false, true) => (StatusCode::OK, "ready"),
         (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
-    (status, Json(serde_json::json!({ "pipeline": &*health.pipeline, "status": word, "nodes": troubles })))
+    json(status, &serde_json::json!({ "pipeline": &*health.pipeline, "status": word, "nodes": troubles }))
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> impl IntoResponse + use<> {
+    (status, [(CONTENT_TYPE, "application/json")], body.to_string())
 }

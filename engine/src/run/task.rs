@@ -70,7 +70,7 @@ impl Task {
     }
 
     fn payloads(&mut self, payloads: Payloads) -> Result<(), Error> {
-        let records = payloads.values.len();
+        let records = payloads.input.len();
         let admitted = self.control.admit(records);
         let payloads = if admitted < records { self.first(payloads, admitted) } else { payloads };
         let bytes = payloads.values.value_data().len();

@@ -87,7 +87,7 @@ impl Planner {
         refuse::check(&statement, &self.state, tables)?;
         let catalog = catalog::Catalog::new(&self.state, tables);
         let planned = SqlToRel::new_with_options(&catalog, catalog::parser_options())
-            .statement_to_plan(statement)
+            .sql_statement_to_plan(statement)
             .map_err(|error| SqlError::planning(&error))?;
         let plan = self.optimize(planned)?;
         let branches = lower::branches(&plan, &self.state)?;
