@@ -85,7 +85,8 @@ fn guess(source: &Alone, arguments: &InferArguments) -> Result<SchemaRef, Error>
     if let Some(header) = records.header {
         records.values.insert(0, header.to_vec());
     }
-    let guessed: Schema = return Err(Error::failed("PENDING: format::infer is not merged yet"));
+    let guessed = riverhook_connectors::format::infer(&source.format, &records.values)
+        .map_err(|error| Error::of_node(&source.name, error))?;
     eprintln!("guessed from {}", plural(count, "record"));
     Ok(Arc::new(guessed))
 }

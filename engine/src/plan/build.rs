@@ -116,9 +116,7 @@ pub(super) fn check_name(file: &PipelineFile, cx: &mut Reading<'_>) -> Option<St
         && !name.starts_with('.');
     if !fine {
         let error = file.name.error("this cannot be a pipeline's name");
-        cx.push(
-            error.expected("expected letters, digits, `-`, `_` and `.`, for it is part of paths and consumer groups"),
-        );
+        cx.push(error.expected("letters, digits, `-`, `_` and `.`, for it is part of paths and consumer groups"));
         return None;
     }
     Some(name.clone())
@@ -163,7 +161,12 @@ fn settings(
     })
 }
 
-pub(super) fn store(file: &PipelineFile, pipeline: &str, around: &Surroundings<'_>, cx: &mut Reading<'_>) -> Option<PathBuf> {
+pub(super) fn store(
+    file: &PipelineFile,
+    pipeline: &str,
+    around: &Surroundings<'_>,
+    cx: &mut Reading<'_>,
+) -> Option<PathBuf> {
     let Some(store) = &file.checkpoint.store else { return Some(around.working_dir.join(".riverhook").join(pipeline)) };
     if let Some(path) = store.value.strip_prefix("file://") {
         return Some(PathBuf::from(path));
@@ -172,7 +175,7 @@ pub(super) fn store(file: &PipelineFile, pipeline: &str, around: &Surroundings<'
         cx.push(
             store
                 .error(format!("stores of the kind `{scheme}://` are not there yet"))
-                .expected("expected a folder, such as /var/lib/riverhook"),
+                .expected("a folder, such as /var/lib/riverhook"),
         );
         return None;
     }
@@ -195,7 +198,7 @@ fn names(file: &PipelineFile, cx: &mut Reading<'_>) -> BTreeMap<String, Kind> {
             if !is_word(&named.name) {
                 cx.push(
                     error(format!("`{}` cannot be a node's name", named.name))
-                        .expected("expected a letter or `_`, then letters, digits and `_`, because SQL uses it"),
+                        .expected("a letter or `_`, then letters, digits and `_`, because SQL uses it"),
                 );
             }
             if let Some(other) = names.insert(named.name.clone(), kind) {
@@ -256,7 +259,7 @@ impl Builder<'_> {
         let error = match self.names.get(name.value.as_str()) {
             Some(kind @ (Kind::Alert | Kind::Sink)) => name
                 .error(format!("`{}` is {} and has no rows to read", name.value, kind.noun()))
-                .expected("expected a source or a transform"),
+                .expected("a source or a transform"),
             Some(Kind::Source | Kind::Transform) => return,
             None => {
                 let readable = self.names.iter().filter(|(_, kind)| matches!(kind, Kind::Source | Kind::Transform));

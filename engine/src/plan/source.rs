@@ -104,7 +104,7 @@ pub(super) fn connector_of<'b>(
     if holder.get("type").is_none() {
         let names: Vec<&str> = connectors().iter().map(|connector| connector.name).collect();
         let error = Diagnostic::error(holder.key_span, "the key `type` is missing here").at(&holder.path.key("type"));
-        cx.push(error.expected(format!("expected the name of a connector: {}", names.join(", "))));
+        cx.push(error.expected(format!("the name of a connector: {}", names.join(", "))));
         return None;
     }
     let kind: Option<Spanned<String>> = MapReader::new(holder).field("type", cx);
@@ -126,9 +126,7 @@ pub(super) fn unknown_connector(
     };
     let names = known.clone().collect::<Vec<_>>().join(", ");
     cx.push(
-        kind.error(message)
-            .expected(format!("expected one of {names}"))
-            .did_you_mean(riverhook_config::nearest(kind, known)),
+        kind.error(message).expected(format!("one of {names}")).did_you_mean(riverhook_config::nearest(kind, known)),
     );
 }
 
@@ -186,7 +184,7 @@ fn payload_schema(
                 Diagnostic::error(node.key_span, "the key `schema` is missing here").at(&node.path.key("schema"));
             cx.push(
                 error
-                    .expected("expected the columns and their types, such as { user: string, ts: \"timestamp(ms)\" }")
+                    .expected("the columns and their types, such as { user: string, ts: \"timestamp(ms)\" }")
                     .help("`riverhook infer FILE SOURCE` prints one from real records"),
             );
             None
@@ -220,7 +218,7 @@ fn check_event_time(settings: &EventTimeSettings, schema: &Schema, cx: &mut Read
             cx.push(
                 column
                     .error(format!("the column `{}` is {type_text} and no timestamp", column.value))
-                    .expected("expected a column such as `ts: timestamp(ms)`"),
+                    .expected("a column such as `ts: timestamp(ms)`"),
             );
             None
         }
@@ -239,7 +237,7 @@ pub(super) fn unknown_column(column: &Spanned<String>, schema: &Schema, cx: &mut
     cx.push(
         column
             .error(format!("there is no column `{}`", column.value))
-            .expected(format!("expected one of {}", all.join(", ")))
+            .expected(format!("one of {}", all.join(", ")))
             .did_you_mean(nearest),
     );
 }
