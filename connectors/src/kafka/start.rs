@@ -50,7 +50,7 @@ pub(super) enum Trouble {
     Gap(String),
 }
 
-impl std::convert::From<KafkaError> for Trouble {
+impl From<KafkaError> for Trouble {
     fn from(error: KafkaError) -> Self {
         Self::Later(error)
     }

@@ -36,7 +36,7 @@ pub struct Alert {
 }
 
 /// What an alert's messages look like to sinks.
-pub fn message_schema() -> SchemaRef {
+pub(super) fn message_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("time", DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))), false),
         Field::new("alert", DataType::Utf8, false),

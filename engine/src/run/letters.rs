@@ -70,25 +70,25 @@ pub fn letter_schema() -> SchemaRef {
 }
 
 /// What all letters of one failure have in common.
-pub struct Failure<'a> {
+pub(super) struct Failure<'a> {
     /// The pipeline.
-    pub pipeline: &'a str,
+    pub(super) pipeline: &'a str,
     /// The node that failed.
-    pub node: &'a str,
+    pub(super) node: &'a str,
     /// Where it failed.
-    pub stage: Stage,
+    pub(super) stage: Stage,
     /// How often it was tried.
-    pub attempts: u32,
+    pub(super) attempts: u32,
     /// The time: microseconds since 1970-01-01 UTC.
-    pub time: i64,
+    pub(super) time: i64,
     /// The function and its version, where one failed.
-    pub function: Option<(&'a str, &'a str)>,
+    pub(super) function: Option<(&'a str, &'a str)>,
     /// Payload bytes that are kept.
-    pub max_payload: usize,
+    pub(super) max_payload: usize,
 }
 
 /// The payload of each failed row.
-pub enum PayloadOf<'a> {
+pub(super) enum PayloadOf<'a> {
     /// The records as they were read: failures name records of these values.
     Raw(&'a arrow_array::BinaryArray),
     /// Rows, to be written as JSON: failures name rows of this batch.
@@ -96,7 +96,7 @@ pub enum PayloadOf<'a> {
 }
 
 /// The letters of some failures, as a batch for the dead letters' sink.
-pub fn letters(
+pub(super) fn letters(
     failure: &Failure<'_>,
     input: &Arc<Input>,
     rows: &Rows,
