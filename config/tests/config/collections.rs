@@ -48,7 +48,47 @@ fn spanned_values_can_be_pointed_at_later() {
 fn diagnostics_are_json_too() {
     let (_, diagnostics) = read::<Pipeline>("sources: {}\nname: a\nname: b\nnmae: c\n", &FixedEnvironment::new());
     let json = serde_json::to_string_pretty(&diagnostics.to_json()).unwrap();
-    expect![[r#""#]].assert_eq(&json);
+    expect![[r#"
+        {
+          "diagnostics": [
+            {
+              "file": "pipeline.yaml",
+              "line": 3,
+              "column": 1,
+              "end_line": 3,
+              "end_column": 5,
+              "severity": "error",
+              "message": "the key `name` is there twice",
+              "path": "",
+              "expected": null,
+              "help": "remove one of the two",
+              "also": [
+                {
+                  "file": "pipeline.yaml",
+                  "line": 2,
+                  "column": 1,
+                  "end_line": 2,
+                  "end_column": 5,
+                  "message": "first here"
+                }
+              ]
+            },
+            {
+              "file": "pipeline.yaml",
+              "line": 4,
+              "column": 1,
+              "end_line": 4,
+              "end_column": 5,
+              "severity": "error",
+              "message": "there is no key `nmae` here",
+              "path": "nmae",
+              "expected": "`name` or `sources`",
+              "help": "did you mean `name`?",
+              "also": []
+            }
+          ],
+          "more": 0
+        }"#]].assert_eq(&json);
 }
 
 #[test]
@@ -64,7 +104,29 @@ fn diagnostics_of_several_files_come_file_by_file() {
     diagnostics.push(Diagnostic::error(two.span(8, 9), "c").also(one.span(0, 1), "the other one"));
     diagnostics.push(Diagnostic::error(two.span(3, 4), "b"));
     assert!(diagnostics.has_errors());
-    expect![[r#""#]].assert_eq(&diagnostics.render(false));
+    expect![[r#"
+        error: b
+         --> two.yaml:1:4
+          |
+        1 | b: 1
+          |    ^
+
+        error: c
+         --> two.yaml:2:4
+          |
+        2 | c: 2
+          |    ^
+          |
+          = note: the other one
+         ::: one.yaml:1:1
+
+        warning: first seen last
+         --> one.yaml:1:4
+          |
+        1 | a: 1
+          |    ^
+
+    "#]].assert_eq(&diagnostics.render(false));
 }
 
 #[test]

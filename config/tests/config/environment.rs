@@ -82,7 +82,16 @@ sources:
 
 #[test]
 fn part_of_a_number_is_no_number() {
-    check_with("sources: { a: { topic: t, port: '1${PORT}' } }\n", &environment(), expect![[r#""#]]);
+    check_with("sources: { a: { topic: t, port: '1${PORT}' } }\n", &environment(), expect![[r#"
+        error: `port` cannot be what the environment gives for it
+         --> pipeline.yaml:1:33
+          |
+        1 | sources: { a: { topic: t, port: '1${PORT}' } }
+          |                                 ^^^^^^^^^^^ expected a whole number from 0 to 65535
+          |
+          = field: sources.a.port
+
+    "#]]);
 }
 
 #[test]
@@ -96,7 +105,52 @@ sources:
     password: ${SECRET
 ",
         &environment(),
-        expect![[r#""#]],
+        expect![[r#"
+            error: the environment variable `NAME` is not set
+             --> pipeline.yaml:1:7
+              |
+            1 | name: ${NAME} and ${OTHER}
+              |       ^^^^^^^
+              |
+              = field: name
+              = help: set it, or give a default: `${NAME:-…}`
+
+            error: the environment variable `OTHER` is not set
+             --> pipeline.yaml:1:7
+              |
+            1 | name: ${NAME} and ${OTHER}
+              |       ^^^^^^^^^^^^^^^^^^^^
+              |
+              = field: name
+              = help: set it, or give a default: `${OTHER:-…}`
+
+            error: the file `/run/none` does not exist
+             --> pipeline.yaml:4:12
+              |
+            4 |     topic: ${file:/run/none}
+              |            ^^^^^^^^^^^^^^^^^
+              |
+              = field: sources.a.topic
+
+            error: this is no name of a variable
+             --> pipeline.yaml:5:12
+              |
+            5 |     group: ${not a name}
+              |            ^^^^^^^^^^^^^ expected ${NAME}, ${NAME:-default} or ${file:PATH}
+              |
+              = field: sources.a.group
+              = help: write `$${` if `${` is meant
+
+            error: this `${` has no `}`
+             --> pipeline.yaml:6:15
+              |
+            6 |     password: ${SECRET
+              |               ^^^^^^^^
+              |
+              = field: sources.a.password
+              = help: write `$${` if `${` is meant
+
+        "#]],
     );
 }
 
@@ -123,7 +177,24 @@ sources:
     check_with(
         "sources: { a: { topic: t, port: '${SECRET}', start: '${SECRET}' } }\n",
         &environment(),
-        expect![[r#""#]],
+        expect![[r#"
+            error: `port` cannot be what the environment gives for it
+             --> pipeline.yaml:1:33
+              |
+            1 | sources: { a: { topic: t, port: '${SECRET}', start: '${SECRET}' } }
+              |                                 ^^^^^^^^^^^ expected a whole number from 0 to 65535
+              |
+              = field: sources.a.port
+
+            error: `start` cannot have this value
+             --> pipeline.yaml:1:53
+              |
+            1 | sources: { a: { topic: t, port: '${SECRET}', start: '${SECRET}' } }
+              |                                                     ^^^^^^^^^^^^ expected `earliest` or `latest`
+              |
+              = field: sources.a.start
+
+        "#]],
     );
 }
 

@@ -30,6 +30,11 @@ impl FileSink {
     /// From the node's settings.
     pub(super) fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Option<Box<dyn Sink>> {
         let settings = FileSinkSettings::read_fields(map, cx)?;
+        if settings.path.split('/').any(|part| part == "..") {
+            let problem = settings.path.error("a sink's path cannot lead out of its folder by `..`");
+            cx.push(problem.help("write the whole path, such as `/var/lib/archive/`"));
+            return None;
+        }
         match Template::parse(&settings.path) {
             Ok(template) => {
                 Some(Box::new(Self { settings, template, base: setup.base.clone(), format: setup.format.clone() }))

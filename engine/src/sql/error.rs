@@ -51,7 +51,11 @@ impl SqlError {
             let (line, column) = diagnostic.span.map_or((0, 0), |span| (span.start.line, span.start.column));
             return Self { message: lower_first(&diagnostic.message), help, line, column };
         }
-        Self::whole(lower_first(first_sentence(&error.find_root().strip_backtrace())))
+        let root = error.find_root().strip_backtrace();
+        if root.contains("non-boolean predicate") {
+            return Self::whole("the condition is not true or false").help("compare something, such as `price > 100`");
+        }
+        Self::whole(lower_first(first_sentence(&root)))
     }
 
     /// The same place when the text was put one line down in a longer one.
