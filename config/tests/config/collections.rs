@@ -88,7 +88,8 @@ fn diagnostics_are_json_too() {
             }
           ],
           "more": 0
-        }"#]].assert_eq(&json);
+        }"#]]
+    .assert_eq(&json);
 }
 
 #[test]
@@ -126,7 +127,8 @@ fn diagnostics_of_several_files_come_file_by_file() {
         1 | a: 1
           |    ^
 
-    "#]].assert_eq(&diagnostics.render(false));
+    "#]]
+    .assert_eq(&diagnostics.render(false));
 }
 
 #[test]

@@ -82,7 +82,10 @@ sources:
 
 #[test]
 fn part_of_a_number_is_no_number() {
-    check_with("sources: { a: { topic: t, port: '1${PORT}' } }\n", &environment(), expect![[r#"
+    check_with(
+        "sources: { a: { topic: t, port: '1${PORT}' } }\n",
+        &environment(),
+        expect![[r#"
         error: `port` cannot be what the environment gives for it
          --> pipeline.yaml:1:33
           |
@@ -91,7 +94,8 @@ fn part_of_a_number_is_no_number() {
           |
           = field: sources.a.port
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -122,7 +122,9 @@ sources:
 
 #[test]
 fn an_unknown_key_names_the_nearest_one() {
-    check("sources: {}\nsuorces: {}\n", expect![[r#"
+    check(
+        "sources: {}\nsuorces: {}\n",
+        expect![[r#"
         error: there is no key `suorces` here
          --> pipeline.yaml:2:1
           |
@@ -132,12 +134,15 @@ fn an_unknown_key_names_the_nearest_one() {
           = field: suorces
           = help: did you mean `sources`?
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_unknown_key_like_no_other_names_all() {
-    check("sources: { clicks: { topic: a, zookeeper: b } }\n", expect![[r#"
+    check(
+        "sources: { clicks: { topic: a, zookeeper: b } }\n",
+        expect![[r#"
         error: there is no key `zookeeper` here
          --> pipeline.yaml:1:32
           |
@@ -147,7 +152,8 @@ fn an_unknown_key_like_no_other_names_all() {
           = field: sources.clicks.zookeeper
           = expected: `ahead`, `backoff`, `batch`, `connect_timeout`, `counted`, `group`, `options`, `password`, `port`, `share`, `start` or `topic`
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -227,7 +233,9 @@ fn kinds_are_told_apart() {
 
 #[test]
 fn a_number_in_quotes_is_text_and_text_without_quotes_is_a_number() {
-    check("sources: { clicks: { topic: 007, port: \"1\" } }\n", expect![[r#"
+    check(
+        "sources: { clicks: { topic: 007, port: \"1\" } }\n",
+        expect![[r#"
         error: this is a whole number, not text
          --> pipeline.yaml:1:29
           |
@@ -246,24 +254,30 @@ fn a_number_in_quotes_is_text_and_text_without_quotes_is_a_number() {
           = field: sources.clicks.port
           = help: did you mean `1`, without quotes?
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_list_instead_of_the_file() {
-    check("- name: clicks\n", expect![[r#"
+    check(
+        "- name: clicks\n",
+        expect![[r#"
         error: this file cannot be a list
          --> pipeline.yaml:1:1
           |
         1 | - name: clicks
           | ^^^^^^^^^^^^^^ expected a map of keys and values
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn numbers_name_their_range() {
-    check("sources: { clicks: { topic: a, port: -1, share: .inf, batch: { rows: 1.5 } } }\n", expect![[r#"
+    check(
+        "sources: { clicks: { topic: a, port: -1, share: .inf, batch: { rows: 1.5 } } }\n",
+        expect![[r#"
         error: `port` cannot have this value
          --> pipeline.yaml:1:38
           |
@@ -288,7 +302,8 @@ fn numbers_name_their_range() {
           |
           = field: sources.clicks.batch.rows
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

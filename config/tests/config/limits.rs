@@ -43,7 +43,9 @@ fn an_alias_bomb_is_put_out() {
         let many = vec![format!("*{before}"); 9].join(", ");
         writeln!(yaml, "{name}: &{name} [{many}]").unwrap();
     }
-    check(&yaml, expect![[r#"
+    check(
+        &yaml,
+        expect![[r#"
         error: this file holds more than 200000 values, or too much text
          --> pipeline.yaml:6:12
           |
@@ -52,7 +54,8 @@ fn an_alias_bomb_is_put_out() {
           |
           = help: an alias (`*name`) counts as all it repeats: use fewer of them
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -100,10 +103,13 @@ fn errors_are_bounded_and_counted() {
 
 #[test]
 fn a_very_long_line_is_named_but_not_drawn() {
-    check(&format!("sources: {{}}\nname: {{ a: {} }}\n", "x".repeat(10_000)), expect![[r#"
+    check(
+        &format!("sources: {{}}\nname: {{ a: {} }}\n", "x".repeat(10_000)),
+        expect![[r#"
         error: `name` cannot be a map
         --> pipeline.yaml:2:7
          = field: name
 
-    "#]]);
+    "#]],
+    );
 }

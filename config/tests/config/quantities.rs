@@ -37,7 +37,9 @@ fn what_is_written_is_read_again() {
 
 #[test]
 fn a_bare_number_shows_the_right_form() {
-    check("sources: { a: { topic: t, connect_timeout: 30, ahead: 64, backoff: 5 } }\n", expect![[r#"
+    check(
+        "sources: { a: { topic: t, connect_timeout: 30, ahead: 64, backoff: 5 } }\n",
+        expect![[r#"
         error: this number has no unit
          --> pipeline.yaml:1:44
           |
@@ -64,7 +66,8 @@ fn a_bare_number_shows_the_right_form() {
           |
           = field: sources.a.backoff
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

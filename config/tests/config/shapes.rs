@@ -193,7 +193,8 @@ fn the_schema_says_what_the_declarations_say() {
           ],
           "description": "A Kafka topic read as a consumer group.\n\nOne member reads each partition.",
           "$schema": "https://json-schema.org/draft/2020-12/schema"
-        }"#]].assert_eq(&schema);
+        }"#]]
+    .assert_eq(&schema);
 }
 
 #[test]

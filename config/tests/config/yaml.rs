@@ -8,21 +8,29 @@ use crate::{check, read_ok};
 
 #[test]
 fn an_empty_file() {
-    check("", expect![[r#"
+    check(
+        "",
+        expect![[r#"
         error: this file is empty
         --> pipeline.yaml:1:1
 
-    "#]]);
-    check("\n# nothing yet\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "\n# nothing yet\n",
+        expect![[r#"
         error: this file is empty
         --> pipeline.yaml:1:1
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_key_twice() {
-    check("name: a\nsources: {}\nname: b\n", expect![[r#"
+    check(
+        "name: a\nsources: {}\nname: b\n",
+        expect![[r#"
         error: the key `name` is there twice
          --> pipeline.yaml:3:1
           |
@@ -34,12 +42,15 @@ fn a_key_twice() {
           |
           = help: remove one of the two
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn tabs() {
-    check("sources:\n\tclicks:\n", expect![[r#"
+    check(
+        "sources:\n\tclicks:\n",
+        expect![[r#"
         error: a tab cannot indent
          --> pipeline.yaml:2:2
           |
@@ -48,12 +59,15 @@ fn tabs() {
           |
           = help: indent with spaces
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_open_quote() {
-    check("name: \"clicks\nsources: {}\n", expect![[r#"
+    check(
+        "name: \"clicks\nsources: {}\n",
+        expect![[r#"
         error: this quoted text does not end
          --> pipeline.yaml:1:7
           |
@@ -62,12 +76,15 @@ fn an_open_quote() {
           |
           = help: close the quote; a quote within it is written `\"` in double quotes and `''` in single ones
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_open_bracket() {
-    check("sources: { clicks: { topic: [a, b }\n", expect![[r#"
+    check(
+        "sources: { clicks: { topic: [a, b }\n",
+        expect![[r#"
         error: this `[…]` is not complete
          --> pipeline.yaml:1:35
           |
@@ -76,12 +93,15 @@ fn an_open_bracket() {
           |
           = help: separate items by `,` and close it with `]`
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_colon_too_many() {
-    check("name: clicks: views\n", expect![[r#"
+    check(
+        "name: clicks: views\n",
+        expect![[r#"
         error: a second `:` makes no sense here
          --> pipeline.yaml:1:13
           |
@@ -90,12 +110,15 @@ fn a_colon_too_many() {
           |
           = help: put the text in quotes if the `:` belongs to it, or begin a new line
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn keys_at_different_columns() {
-    check("sources:\n  clicks:\n    topic: a\n   group: b\n", expect![[r#"
+    check(
+        "sources:\n  clicks:\n    topic: a\n   group: b\n",
+        expect![[r#"
         error: a key is expected here
          --> pipeline.yaml:4:4
           |
@@ -104,12 +127,15 @@ fn keys_at_different_columns() {
           |
           = help: check the indentation: the keys of a map begin at the same column
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_key_without_a_colon() {
-    check("name: a\nsources\n", expect![[r#"
+    check(
+        "name: a\nsources\n",
+        expect![[r#"
         error: a `:` is missing after this key
          --> pipeline.yaml:2:7
           |
@@ -118,12 +144,15 @@ fn a_key_without_a_colon() {
           |
           = help: write `name: value`
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_escape_that_means_nothing() {
-    check("name: \"C:\\data\"\n", expect![[r#"
+    check(
+        "name: \"C:\\data\"\n",
+        expect![[r#"
         error: this quoted text has an escape that means nothing
          --> pipeline.yaml:1:7
           |
@@ -132,12 +161,15 @@ fn an_escape_that_means_nothing() {
           |
           = help: write `\\` for a backslash, or use single quotes
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_reference_whose_braces_yaml_takes() {
-    check("sources: { clicks: { topic: ${TOPIC}, port: 1 } }\n", expect![[r#"
+    check(
+        "sources: { clicks: { topic: ${TOPIC}, port: 1 } }\n",
+        expect![[r#"
         error: this `{…}` is not complete
          --> pipeline.yaml:1:30
           |
@@ -146,12 +178,15 @@ fn a_reference_whose_braces_yaml_takes() {
           |
           = help: put `${…}` in quotes where it stands within `{…}` or `[…]`
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_list_that_stands_askew() {
-    check("name:\n  - a\n - b\n", expect![[r#"
+    check(
+        "name:\n  - a\n - b\n",
+        expect![[r#"
         error: a key is expected here
          --> pipeline.yaml:3:2
           |
@@ -160,12 +195,15 @@ fn a_list_that_stands_askew() {
           |
           = help: check the indentation: the keys of a map begin at the same column
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn two_documents() {
-    check("name: a\nsources: {}\n---\nname: b\n", expect![[r#"
+    check(
+        "name: a\nsources: {}\n---\nname: b\n",
+        expect![[r#"
         error: a second document begins here, and a file holds one
          --> pipeline.yaml:3:1
           |
@@ -174,12 +212,15 @@ fn two_documents() {
           |
           = help: remove the `---`, or make it a file of its own
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn tags() {
-    check("name: !!python/object x\nsources: !custom {}\n", expect![[r#"
+    check(
+        "name: !!python/object x\nsources: !custom {}\n",
+        expect![[r#"
         error: tags other than `!!str` mean nothing here
          --> pipeline.yaml:1:23
           |
@@ -196,14 +237,17 @@ fn tags() {
           |
           = help: remove the tag; the field decides how its value is read
 
-    "#]]);
+    "#]],
+    );
     let name: Value = read_ok("name: !!str 5\n");
     assert_eq!(name, json!({ "name": "5" }));
 }
 
 #[test]
 fn an_alias_of_nothing() {
-    check("name: *nothing\n", expect![[r#"
+    check(
+        "name: *nothing\n",
+        expect![[r#"
         error: this alias names nothing
          --> pipeline.yaml:1:7
           |
@@ -212,12 +256,15 @@ fn an_alias_of_nothing() {
           |
           = help: an anchor (`&name`) must come before its alias (`*name`)
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn keys_that_are_no_names() {
-    check("sources: {}\n? [a, b]\n: c\n", expect![[r#"
+    check(
+        "sources: {}\n? [a, b]\n: c\n",
+        expect![[r#"
         error: a key cannot be a list
          --> pipeline.yaml:2:3
           |
@@ -226,12 +273,15 @@ fn keys_that_are_no_names() {
           |
           = help: write `name: value`; text that begins with `{` or `[` needs quotes
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn columns_count_characters() {
-    check("sources: { \"größe 🦀\": { topic: a, prot: 1 } }\n", expect![[r#"
+    check(
+        "sources: { \"größe 🦀\": { topic: a, prot: 1 } }\n",
+        expect![[r#"
         error: there is no key `prot` here
          --> pipeline.yaml:1:35
           |
@@ -242,12 +292,15 @@ fn columns_count_characters() {
           = expected: `ahead`, `backoff`, `batch`, `connect_timeout`, `counted`, `group`, `options`, `password`, `port`, `share`, `start` or `topic`
           = help: did you mean `port`?
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn windows_line_breaks() {
-    check("name: a\r\nsources:\r\n  clicks:\r\n    topic: a\r\n    port: x\r\n", expect![[r#"
+    check(
+        "name: a\r\nsources:\r\n  clicks:\r\n    topic: a\r\n    port: x\r\n",
+        expect![[r#"
         error: `port` cannot be text
          --> pipeline.yaml:5:11
           |
@@ -256,12 +309,15 @@ fn windows_line_breaks() {
           |
           = field: sources.clicks.port
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn control_characters_stay_out_of_the_terminal() {
-    check("sources: {}\n\"\\e[31m\\u202e\": 1\n", expect![[r#"
+    check(
+        "sources: {}\n\"\\e[31m\\u202e\": 1\n",
+        expect![[r#"
         error: there is no key `�[31m�` here
          --> pipeline.yaml:2:1
           |
@@ -270,7 +326,8 @@ fn control_characters_stay_out_of_the_terminal() {
           |
           = field: �[31m�
 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -292,7 +349,8 @@ fn bytes_that_are_not_text() {
           |
           = help: save the file as UTF-8
 
-    "#]].assert_eq(&diagnostics.render(false));
+    "#]]
+    .assert_eq(&diagnostics.render(false));
 }
 
 #[test]

@@ -185,18 +185,76 @@ fn only_the_columns_read_are_asked_for() {
 
 #[test]
 fn what_needs_state_is_refused_by_name_and_place() {
-    refused("SELECT count(*) FROM clicks", expect!["1:8 the aggregate count(…) needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT id\nFROM clicks\nGROUP BY id", expect!["3:10 GROUP BY needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT DISTINCT id FROM clicks", expect!["1:1 DISTINCT needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT a.id FROM clicks a JOIN views b ON a.id = b.id", expect!["1:32 JOIN needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT a.id FROM clicks a, views b", expect!["1:28 reading two tables in one FROM (a join) needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT id FROM clicks ORDER BY id", expect!["1:32 ORDER BY needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT id FROM clicks LIMIT 5", expect!["1:29 LIMIT needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT id FROM clicks UNION SELECT id FROM views", expect!["1:29 UNION (which compares all rows) needs state, which is not there yet: this version runs stateless SQL (UNION ALL needs no state)"]);
-    refused("SELECT row_number() OVER (ORDER BY id) AS n FROM clicks", expect!["1:8 the window function row_number(…) OVER needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT id FROM tumble(clicks, ts, INTERVAL '1 minute')", expect!["1:16 the window tumble(…) needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT id FROM clicks WHERE id IN (SELECT id FROM views)", expect!["1:29 a subquery in an expression needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"]);
-    refused("SELECT id FROM clicks FOR SYSTEM_TIME AS OF '2020-01-01'", expect!["1:27 expected: one of UPDATE or SHARE, found: SYSTEM_TIME"]);
+    refused(
+        "SELECT count(*) FROM clicks",
+        expect![
+            "1:8 the aggregate count(…) needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT id\nFROM clicks\nGROUP BY id",
+        expect![
+            "3:10 GROUP BY needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT DISTINCT id FROM clicks",
+        expect![
+            "1:1 DISTINCT needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT a.id FROM clicks a JOIN views b ON a.id = b.id",
+        expect![
+            "1:32 JOIN needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT a.id FROM clicks a, views b",
+        expect![
+            "1:28 reading two tables in one FROM (a join) needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT id FROM clicks ORDER BY id",
+        expect![
+            "1:32 ORDER BY needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT id FROM clicks LIMIT 5",
+        expect![
+            "1:29 LIMIT needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT id FROM clicks UNION SELECT id FROM views",
+        expect![
+            "1:29 UNION (which compares all rows) needs state, which is not there yet: this version runs stateless SQL (UNION ALL needs no state)"
+        ],
+    );
+    refused(
+        "SELECT row_number() OVER (ORDER BY id) AS n FROM clicks",
+        expect![
+            "1:8 the window function row_number(…) OVER needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT id FROM tumble(clicks, ts, INTERVAL '1 minute')",
+        expect![
+            "1:16 the window tumble(…) needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT id FROM clicks WHERE id IN (SELECT id FROM views)",
+        expect![
+            "1:29 a subquery in an expression needs state, which is not there yet: this version runs stateless SQL (stateless SQL is SELECT … FROM … WHERE, CASE, casts, functions of one row, UNNEST and UNION ALL)"
+        ],
+    );
+    refused(
+        "SELECT id FROM clicks FOR SYSTEM_TIME AS OF '2020-01-01'",
+        expect!["1:27 expected: one of UPDATE or SHARE, found: SYSTEM_TIME"],
+    );
 }
 
 #[test]
@@ -206,12 +264,31 @@ fn mistakes_have_a_place() {
     refused("SELECT uper(text) FROM clicks", expect!["1:8 invalid function 'uper' (Possible function 'upper')"]);
     refused("SELECT id FROM clicks WHERE", expect!["0:0 expected: an expression, found: EOF"]);
     refused("SELECT id + tags AS x FROM clicks", expect!["1:8 expressions have incompatible types (has type Int64)"]);
-    refused("INSERT INTO clicks VALUES (1)", expect!["0:0 expected a SELECT, found INSERT (a transform's SQL is one SELECT; sinks write its rows)"]);
-    refused("SELECT id FROM clicks; SELECT id FROM views", expect!["0:0 expected one SELECT, found several statements"]);
+    refused(
+        "INSERT INTO clicks VALUES (1)",
+        expect!["0:0 expected a SELECT, found INSERT (a transform's SQL is one SELECT; sinks write its rows)"],
+    );
+    refused(
+        "SELECT id FROM clicks; SELECT id FROM views",
+        expect!["0:0 expected one SELECT, found several statements"],
+    );
     refused("SELECT 1 AS one", expect!["0:0 this SELECT reads no node (name a source or transform in FROM)"]);
-    refused("SELECT NULL AS nothing FROM clicks", expect!["0:0 the column `nothing` is always NULL and has no type (give it one: CAST(NULL AS VARCHAR))"]);
-    refused("SELECT id, text AS id FROM clicks", expect!["0:0 schema contains qualified field name clicks.id and unqualified field name id which would be ambiguous"]);
-    refused("SELECT json_get(text, 'a') AS a FROM clicks", expect!["0:0 the column `a` has no single type (use json_get_str, json_get_int, json_get_float, json_get_bool or json_get_json)"]);
+    refused(
+        "SELECT NULL AS nothing FROM clicks",
+        expect!["0:0 the column `nothing` is always NULL and has no type (give it one: CAST(NULL AS VARCHAR))"],
+    );
+    refused(
+        "SELECT id, text AS id FROM clicks",
+        expect![
+            "0:0 schema contains qualified field name clicks.id and unqualified field name id which would be ambiguous"
+        ],
+    );
+    refused(
+        "SELECT json_get(text, 'a') AS a FROM clicks",
+        expect![
+            "0:0 the column `a` has no single type (use json_get_str, json_get_int, json_get_float, json_get_bool or json_get_json)"
+        ],
+    );
 }
 
 #[test]

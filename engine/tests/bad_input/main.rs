@@ -51,15 +51,23 @@ fn every_bad_line_becomes_a_letter_and_every_good_one_arrives() {
     lines.push(Vec::new());
     let (ids, letters) = check(&lines.join(&b'\n'));
     assert_eq!(ids, [1, 11, 12]);
-    let failed: Vec<(String, String)> =
-        letters.iter().map(|letter| (letter["stage"].as_str().unwrap().to_owned(), letter["payload"].as_str().unwrap().to_owned())).collect();
+    let failed: Vec<(String, String)> = letters
+        .iter()
+        .map(|letter| (letter["stage"].as_str().unwrap().to_owned(), letter["payload"].as_str().unwrap().to_owned()))
+        .collect();
     assert_eq!(failed.len(), 9, "{letters:#?}");
     assert_eq!(failed.iter().filter(|(stage, _)| stage == "decode").count(), 8);
     let (_, row) = failed.iter().find(|(stage, _)| stage == "sql").unwrap();
     assert_eq!(serde_json::from_str::<serde_json::Value>(row).unwrap()["id"], 10);
     for letter in &letters {
-        assert!(letter["position"].is_string() && letter["partition"].as_str().unwrap().contains("in.jsonl"), "{letter}");
-        assert!(!letter["error_message"].as_str().unwrap().contains("garbage"), "a message must not hold values: {letter}");
+        assert!(
+            letter["position"].is_string() && letter["partition"].as_str().unwrap().contains("in.jsonl"),
+            "{letter}"
+        );
+        assert!(
+            !letter["error_message"].as_str().unwrap().contains("garbage"),
+            "a message must not hold values: {letter}"
+        );
     }
     let binary = letters.iter().find(|letter| letter["payload_encoding"] == "base64").unwrap();
     assert_eq!(binary["error_code"].as_str().unwrap().split('.').next(), Some("decode"));
@@ -85,7 +93,9 @@ fn a_line_of_100_mb_is_a_letter_with_its_length() {
 
 #[test]
 fn fail_stops_with_the_place_and_goes_on_from_there_once_mended() {
-    let folder = Folder::with_pipeline(&PIPELINE.replace("on_error: dead_letter", "on_error: fail").replace("dead_letters:", "#"));
+    let folder = Folder::with_pipeline(
+        &PIPELINE.replace("on_error: dead_letter", "on_error: fail").replace("dead_letters:", "#"),
+    );
     folder.write("in.jsonl", "{\"id\":1}\n{\"id\":2\n{\"id\":3}\n");
     folder.run(&["run", "pipeline.yaml"]).expect(1).says("in.jsonl at 9").says("on_error: dead_letter");
     folder.write("in.jsonl", "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n");
@@ -97,7 +107,9 @@ fn fail_stops_with_the_place_and_goes_on_from_there_once_mended() {
 
 #[test]
 fn skip_counts_and_goes_on() {
-    let folder = Folder::with_pipeline(&PIPELINE.replace("on_error: dead_letter", "on_error: skip").replace("dead_letters:", "#"));
+    let folder = Folder::with_pipeline(
+        &PIPELINE.replace("on_error: dead_letter", "on_error: skip").replace("dead_letters:", "#"),
+    );
     folder.write("in.jsonl", "{\"id\":1}\n{\"id\":2\n{\"id\":3}\n");
     folder.run(&["run", "pipeline.yaml"]).expect(0).says("1 failed");
     assert_eq!(folder.rows("out").len(), 2);
@@ -106,13 +118,18 @@ fn skip_counts_and_goes_on() {
 #[test]
 fn while_the_dead_letters_sink_is_down_the_pipeline_waits_and_drops_nothing() {
     let port = free_port();
-    let http = format!("dead_letters: {{ type: http, url: \"http://127.0.0.1:{port}/dead\" }}\ncheckpoint: {{ every: 50ms }}");
-    let folder = Folder::with_pipeline(&PIPELINE.replace("dead_letters: { type: file, path: dead/, format: json }", &http));
+    let http =
+        format!("dead_letters: {{ type: http, url: \"http://127.0.0.1:{port}/dead\" }}\ncheckpoint: {{ every: 50ms }}");
+    let folder =
+        Folder::with_pipeline(&PIPELINE.replace("dead_letters: { type: file, path: dead/, format: json }", &http));
     folder.write("in.jsonl", "{\"id\":1}\n{\"id\":2\n{\"id\":3}\n");
     let mut running = folder.start(&["run", "pipeline.yaml"]);
     std::thread::sleep(Duration::from_secs(2));
     assert!(running.is_running(), "it must wait for the dead letters' sink");
-    assert!(!folder.file(".riverhook/bad/manifest").exists() || folder.rows(".riverhook/bad/manifest").is_empty(), "nothing may be committed");
+    assert!(
+        !folder.file(".riverhook/bad/manifest").exists() || folder.rows(".riverhook/bad/manifest").is_empty(),
+        "nothing may be committed"
+    );
     let server = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let serving = std::thread::spawn(move || accept_one(&server));
     let ran = running.wait(Duration::from_secs(60)).expect(0);

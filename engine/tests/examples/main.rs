@@ -40,7 +40,8 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn clickstream() {
     let folder = copied(&["clickstream"]);
-    let ran = folder.run(&["run", "clickstream/pipeline.yaml"]).expect(0).says("read 5,006 records").says("6 dead letters");
+    let ran =
+        folder.run(&["run", "clickstream/pipeline.yaml"]).expect(0).says("read 5,006 records").says("6 dead letters");
     assert!(ran.stdout.contains("/signup answers 503"), "{}", ran.stdout);
     assert!(ran.stdout.contains("referrer_host") || ran.stdout.contains("path"), "{}", ran.stdout);
     let letters = folder.rows("clickstream/out/dead_letters");
@@ -60,7 +61,10 @@ fn clickstream() {
 /// The rows of all Parquet files of a folder, which must have the function's columns.
 fn parquet_rows(folder: &Path) -> usize {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|file| file.extension().is_some_and(|extension| extension == "parquet")).map(|file| rows_of(&file)).sum()
+    files
+        .filter(|file| file.extension().is_some_and(|extension| extension == "parquet"))
+        .map(|file| rows_of(&file))
+        .sum()
 }
 
 fn rows_of(file: &Path) -> usize {
@@ -85,7 +89,8 @@ fn server_metrics() {
         assert!(ran.stdout.contains(server), "{server} is missing in:\n{}", ran.stdout);
     }
     let written = std::fs::read_dir(folder.file("server-metrics/out")).unwrap().map(|entry| entry.unwrap().path());
-    let csv: String = written.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let csv: String =
+        written.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
     assert!(csv.starts_with("timestamp,server,value,threshold"), "{}", csv.lines().next().unwrap_or_default());
     let above = expected_above(&folder.file("server-metrics/data"));
     assert_eq!(csv.lines().filter(|line| !line.starts_with("timestamp")).count(), above);
@@ -112,7 +117,12 @@ fn expected_above(data: &Path) -> usize {
 fn every_pipeline_file_of_the_repository_is_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = Folder::new();
-    let files = ["examples/clickstream/pipeline.yaml", "examples/clickstream-kafka/pipeline.yaml", "examples/server-metrics/pipeline.yaml", "deploy/pipeline.yaml"];
+    let files = [
+        "examples/clickstream/pipeline.yaml",
+        "examples/clickstream-kafka/pipeline.yaml",
+        "examples/server-metrics/pipeline.yaml",
+        "deploy/pipeline.yaml",
+    ];
     for file in files {
         let path = root.join(file);
         folder.run(&["validate", path.to_str().unwrap()]).expect(0);

@@ -39,7 +39,8 @@ fn unique(name: &str) -> String {
 #[test]
 fn kafka_down_at_start_is_waited_for_and_then_given_up() {
     let (kafka, metrics) = (free_port(), free_port());
-    let text = pipeline("down", &format!("127.0.0.1:{kafka}"), &format!("server: {{ listen: \"127.0.0.1:{metrics}\" }}"));
+    let text =
+        pipeline("down", &format!("127.0.0.1:{kafka}"), &format!("server: {{ listen: \"127.0.0.1:{metrics}\" }}"));
     let folder = Folder::with_pipeline(&text);
     let started = Instant::now();
     let running = folder.start(&["run", "pipeline.yaml"]);
@@ -86,13 +87,21 @@ fn kafka_bad_records_become_letters_in_a_topic_and_good_ones_pass() {
     let folder = Folder::with_pipeline(&pipeline(&name, &brokers, ""));
     folder.run(&["run", "--until-idle", "2s", "pipeline.yaml"]).expect(0);
     let mut good = Vec::new();
-    broker::read_all(&brokers, &format!("{name}.out"), 1, |_, _, payload| good.push(String::from_utf8(payload.to_vec()).unwrap()));
+    broker::read_all(&brokers, &format!("{name}.out"), 1, |_, _, payload| {
+        good.push(String::from_utf8(payload.to_vec()).unwrap())
+    });
     assert_eq!(good, ["{\"n\":1}", "{\"n\":4}"]);
     let mut letters = Vec::new();
-    broker::read_all(&brokers, &format!("{name}.dead"), 1, |_, _, payload| letters.push(serde_json::from_slice::<serde_json::Value>(payload).unwrap()));
+    broker::read_all(&brokers, &format!("{name}.dead"), 1, |_, _, payload| {
+        letters.push(serde_json::from_slice::<serde_json::Value>(payload).unwrap())
+    });
     let positions: Vec<&str> = letters.iter().map(|letter| letter["position"].as_str().unwrap()).collect();
     assert_eq!(positions, ["1", "2", "4", "5"]);
-    assert!(letters.iter().all(|letter| letter["key"] == "k\u{0}ey" && letter["partition"] == format!("{name}.in-0").as_str()));
+    assert!(
+        letters
+            .iter()
+            .all(|letter| letter["key"] == "k\u{0}ey" && letter["partition"] == format!("{name}.in-0").as_str())
+    );
     assert_eq!(broker::committed(&brokers, &name, &format!("{name}.in"), 1), [(0, 6)].into());
 }
 
@@ -121,8 +130,14 @@ fn kafka_stops_at_once_on_a_second_signal_while_a_sink_is_down() {
     feed.flush();
     let port = free_port();
     let text = pipeline(&name, &brokers, "shutdown_timeout: 60s")
-        .replace(&format!("out: {{ from: same, connection: main, topic: {name}.out }}"), &format!("out: {{ from: same, type: http, url: \"http://127.0.0.1:{port}/\" }}"))
-        .replace(&format!("dead_letters: {{ connection: main, topic: {name}.dead }}"), "dead_letters: { type: file, path: dead/ }");
+        .replace(
+            &format!("out: {{ from: same, connection: main, topic: {name}.out }}"),
+            &format!("out: {{ from: same, type: http, url: \"http://127.0.0.1:{port}/\" }}"),
+        )
+        .replace(
+            &format!("dead_letters: {{ connection: main, topic: {name}.dead }}"),
+            "dead_letters: { type: file, path: dead/ }",
+        );
     let folder = Folder::with_pipeline(&text);
     let running = folder.start(&["run", "pipeline.yaml"]);
     std::thread::sleep(Duration::from_secs(3));
