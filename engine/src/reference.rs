@@ -120,7 +120,8 @@ fn transform() -> Shape {
 pub fn page() -> String {
     let mut page = String::from(include_str!("reference/opening.md"));
     let mut section = |heading: &str, text: &str| page.push_str(&format!("\n{heading}\n\n{}\n", text.trim()));
-    section("## The file", &PipelineFile::shape().to_markdown());
+    section("## The file", &with_maps(keys(PipelineFile::shape())).to_markdown());
+    section("## `connections`", include_str!("reference/connections.md"));
     section("## `sources`", &plain_format(SourceSettings::shape()));
     for connector in connectors() {
         if let Some(shape) = source_of(connector) {
@@ -128,7 +129,7 @@ pub fn page() -> String {
         }
     }
     section("### `schema`", include_str!("reference/types.md"));
-    section("## `format`", &format!("{}\n{}", words(&FormatName::shape()), Format::shape().to_markdown().trim()));
+    section("## `format`", &format!("{}\n{}", words(&FormatName::shape()), formats().to_markdown().trim()));
     section("## `transforms`", &TransformSettings::shape().to_markdown());
     section("## `functions`", &FunctionSettings::shape().to_markdown());
     section("## `alerts`", &AlertSettings::shape().to_markdown());
@@ -140,6 +141,31 @@ pub fn page() -> String {
     }
     section("## `dead_letters`", include_str!("reference/letters.md"));
     page
+}
+
+/// The file's own keys; what is in a part of it is left to the part's section.
+fn with_maps(mut file: StructShape) -> Shape {
+    let part = || Shape::Tagged { tag: "type", variants: Vec::new() };
+    for field in &mut file.fields {
+        match &field.shape {
+            Shape::Map(_) => field.shape = Shape::Map(Box::new(part())),
+            Shape::Any => field.shape = part(),
+            _ => {}
+        }
+    }
+    Shape::Struct(file)
+}
+
+/// The formats that have keys of their own.
+fn formats() -> Shape {
+    let Shape::Either(ways) = Format::shape() else { return Format::shape() };
+    let with_keys = ways.into_iter().map(|way| match way {
+        Shape::Tagged { tag, variants } => {
+            Shape::Tagged { tag, variants: variants.into_iter().filter(|(_, keys)| !keys.fields.is_empty()).collect() }
+        }
+        other => other,
+    });
+    Shape::Either(with_keys.collect())
 }
 
 /// The keys of a node, with the formats' own keys left to their section.

@@ -1,9 +1,13 @@
 //! `riverhook schema`: the language of the pipeline file, for editors and for people.
 
-use std::process::ExitCode;
+use std::{
+    io::{ErrorKind, Write},
+    process::ExitCode,
+};
 
 use clap::Args;
 
+use super::FAILED;
 use crate::reference;
 
 #[derive(Args)]
@@ -25,10 +29,18 @@ Zed and the JetBrains editors understand:
   # yaml-language-server: $schema=riverhook.schema.json";
 
 pub(super) fn schema(arguments: &SchemaArguments) -> ExitCode {
-    if arguments.markdown {
-        print!("{}", reference::page());
+    let text = if arguments.markdown {
+        reference::page()
     } else {
-        println!("{:#}", reference::pipeline_file().to_json_schema());
+        format!("{:#}\n", reference::pipeline_file().to_json_schema())
+    };
+    // Long, and often read through `head` or a pager that closes early: that is no failure.
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: cannot print the schema: {error}");
+            ExitCode::from(FAILED)
+        }
     }
-    ExitCode::SUCCESS
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use arrow_schema::SchemaRef;
-use riverhook_config::{Map, MapReader, Node, Reading};
+use riverhook_config::{Diagnostics, Entry, Map, MapReader, Node, Reading};
 use riverhook_connectors::source::BatchLimits;
 
 use super::{
@@ -68,14 +68,18 @@ impl Kind {
     }
 }
 
+/// What a pipeline is called whose name cannot be read: it is looked at, and never run.
+const UNNAMED: &str = "unnamed";
+
 /// Makes the plan, or reports why not.
 pub fn build(root: &Node, around: &Surroundings<'_>, planner: &Planner, cx: &mut Reading<'_>) -> Option<Plan> {
     let mut map = MapReader::new(root);
     refusals::file(&mut map, cx);
     let file = PipelineFile::read_fields(&mut map, cx);
     map.finish(cx);
-    let file = file?;
-    let pipeline: Arc<str> = check_name(&file, cx)?.into();
+    let file = file.or_else(|| what_is_left(root, cx))?;
+    // A wrong name must not keep the mistakes of the nodes from being told.
+    let pipeline: Arc<str> = check_name(&file, cx).unwrap_or_else(|| UNNAMED.to_owned()).into();
     let settings = settings(&file, &pipeline, around, root, cx);
     let names = names(&file, cx);
     let functions = Functions::read(&file, around, cx);
@@ -120,6 +124,22 @@ pub(super) fn check_name(file: &PipelineFile, cx: &mut Reading<'_>) -> Option<St
         return None;
     }
     Some(name.clone())
+}
+
+/// The nodes of a file whose other settings are wrong, so that the nodes' mistakes are told as well. What is wrong with
+/// the settings was reported when they were read; nothing is left when the nodes themselves cannot be told apart.
+fn what_is_left(root: &Node, cx: &Reading<'_>) -> Option<PipelineFile> {
+    const SECTIONS: [&str; 6] = ["connections", "sources", "functions", "transforms", "alerts", "sinks"];
+    let mut name = root.clone();
+    name.kind = riverhook_config::Kind::Str(UNNAMED.into());
+    let name = Entry { key: "name".into(), key_span: root.key_span, value: name };
+    let mut left = root.clone();
+    let riverhook_config::Kind::Map(entries) = &mut left.kind else { return None };
+    entries.retain(|entry| SECTIONS.contains(&&*entry.key) || &*entry.key == "dead_letters");
+    entries.push(name);
+    let mut quiet = Diagnostics::new();
+    let mut quietly = Reading::new(cx.environment(), &mut quiet);
+    PipelineFile::read_fields(&mut MapReader::new(&left), &mut quietly)
 }
 
 fn settings(
@@ -201,11 +221,14 @@ fn names(file: &PipelineFile, cx: &mut Reading<'_>) -> BTreeMap<String, Kind> {
                         .expected("a letter or `_`, then letters, digits and `_`, because SQL uses it"),
                 );
             }
-            if let Some(other) = names.insert(named.name.clone(), kind) {
+            // The first keeps the name, so that the others are not planned as if they were it.
+            if let Some(other) = names.get(&named.name) {
                 cx.push(
                     error(format!("`{}` is also the name of {}", named.name, other.noun()))
                         .help("names are one for the whole pipeline: every node is a table by its name"),
                 );
+            } else {
+                names.insert(named.name.clone(), kind);
             }
         }
     }
@@ -275,7 +298,7 @@ impl Builder<'_> {
         if on_error == OnError::DeadLetter && self.file.dead_letters.is_none() {
             let place = node.get("on_error").unwrap_or(node);
             cx.push(place.error("`dead_letter` needs a `dead_letters:` sink, and this file has none").help(
-                "add one at the end of the file, such as\n  dead_letters: { type: file, path: dead/, format: json }",
+                "add one at the end of the file, such as `dead_letters: { type: file, path: dead/, format: json }`",
             ));
         }
     }

@@ -63,6 +63,12 @@ fn load(
     map.finish(cx);
     let settings = settings?;
     let path = around.base.join(&settings.wasm.value);
+    let shown = settings.wasm.value.display();
+    if !path.is_file() {
+        let missing = settings.wasm.error(format!("there is no file `{shown}`"));
+        cx.push(missing.help("paths begin at the folder of the pipeline file"));
+        return None;
+    }
     let limits = Limits {
         memory: settings.memory.as_usize(),
         timeout: settings.timeout,
@@ -87,7 +93,7 @@ fn load(
     ) {
         Ok(function) => Some(Arc::new(function)),
         Err(error) => {
-            cx.push(settings.wasm.error(with_causes(&error)));
+            cx.push(settings.wasm.error(format!("`{shown}`: {}", with_causes(&error))));
             None
         }
     }

@@ -30,8 +30,9 @@ pub(super) enum What {
 /// The transforms of the file, each after what it reads. Those in a cycle are reported and left out.
 pub(super) fn transforms(builder: &Builder<'_>, cx: &mut Reading<'_>) -> Vec<Draft> {
     let parts = &builder.file.transforms.0;
-    let mut waiting: Vec<Draft> =
-        parts.iter().filter_map(|named| draft(builder, &named.name, &named.value.0, cx)).collect();
+    // One that has another node's name was reported.
+    let named = parts.iter().filter(|named| builder.names.get(&named.name) == Some(&Kind::Transform));
+    let mut waiting: Vec<Draft> = named.filter_map(|named| draft(builder, &named.name, &named.value.0, cx)).collect();
     let mut ordered: Vec<Draft> = Vec::with_capacity(waiting.len());
     loop {
         let pending: BTreeSet<&str> = waiting.iter().map(|draft| draft.name.as_str()).collect();

@@ -1,6 +1,6 @@
 //! What the language has and this version does not run yet: refused by name, never ignored.
 
-use riverhook_config::{MapReader, Reading};
+use riverhook_config::{Diagnostic, MapReader, Reading};
 
 /// Keys of one place, each with what it would do.
 type Later = &'static [(&'static str, &'static str)];
@@ -53,7 +53,8 @@ fn refuse(map: &mut MapReader<'_>, later: Later, cx: &mut Reading<'_>) {
         if map.node().get(key).is_some()
             && let Some(value) = map.take(key)
         {
-            cx.push(value.error(format!("`{key}` is not there yet: {what} comes with a later version")));
+            let message = format!("`{key}` is not there yet: {what} will come with a later version");
+            cx.push(Diagnostic::error(value.key_span, message).at(&value.path));
         }
     }
 }

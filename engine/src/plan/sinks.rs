@@ -25,7 +25,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, cx: &mut Reading<'_>) -> Option<Ve
         let place = builder.file.name.span;
         cx.push(
             Diagnostic::error(place, "this pipeline has no sinks")
-                .help("add one, such as\n  sinks:\n    out: { from: events, type: stdout }"),
+                .help("add one, such as `sinks: { out: { from: events, type: stdout } }`"),
         );
     }
     let parts = builder.file.sinks.0.clone();
@@ -147,7 +147,11 @@ fn same_schema(
 
 fn difference(one: &Schema, other: &Schema) -> Option<String> {
     if one.fields().len() != other.fields().len() {
-        return Some(format!("{} and {} columns", one.fields().len(), other.fields().len()));
+        let columns = |schema: &Schema| match schema.fields().len() {
+            1 => "1 column".to_owned(),
+            count => format!("{count} columns"),
+        };
+        return Some(format!("{} and {}", columns(one), columns(other)));
     }
     let differs = |(a, b): &(&Arc<arrow_schema::Field>, &Arc<arrow_schema::Field>)| {
         a.name() != b.name() || a.data_type() != b.data_type()

@@ -17,9 +17,11 @@ use crate::config::{EventTimeSettings, SourceSettings};
 pub(super) fn read(builder: &mut Builder<'_>, cx: &mut Reading<'_>) -> Option<Vec<SourceNode>> {
     if builder.file.sources.is_empty() {
         let place = builder.file.name.span;
-        cx.push(Diagnostic::error(place, "this pipeline has no sources").help(
-            "add one, such as\n  sources:\n    events: { type: file, path: \"events/*.jsonl\", schema: { id: int64 } }",
-        ));
+        cx.push(
+            Diagnostic::error(place, "this pipeline has no sources").help(
+                "add one, such as `sources: { events: { type: file, path: events.jsonl, schema: { id: int64 } } }`",
+            ),
+        );
     }
     let parts = builder.file.sources.0.clone();
     let sources: Vec<Option<SourceNode>> =

@@ -5,6 +5,8 @@ use datafusion::{
     sql::sqlparser::{parser::ParserError, tokenizer::Location},
 };
 
+use super::words::plainly;
+
 /// A problem with a SQL text. Lines and columns count from 1; 0 means the whole text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -49,13 +51,15 @@ impl SqlError {
             let help = diagnostic.helps.first().map(|help| help.message.clone());
             let help = help.or_else(|| diagnostic.notes.first().map(|note| note.message.clone()));
             let (line, column) = diagnostic.span.map_or((0, 0), |span| (span.start.line, span.start.column));
-            return Self { message: lower_first(&diagnostic.message), help, line, column };
+            let (message, help) = plainly(&diagnostic.message, help.as_deref());
+            return Self { message: lower_first(&message), help, line, column };
         }
         let root = error.find_root().strip_backtrace();
         if root.contains("non-boolean predicate") {
             return Self::whole("the condition is not true or false").help("compare something, such as `price > 100`");
         }
-        Self::whole(lower_first(first_sentence(&root)))
+        let (message, help) = plainly(first_sentence(&root), None);
+        Self { help, ..Self::whole(lower_first(&message)) }
     }
 
     /// The same place when the text was put one line down in a longer one.

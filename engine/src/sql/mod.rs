@@ -10,6 +10,7 @@ mod lower;
 mod operator;
 mod refuse;
 mod unnest;
+mod words;
 
 #[cfg(test)]
 mod tests;

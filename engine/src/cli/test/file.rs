@@ -209,7 +209,7 @@ impl Names {
         if case.expect.is_empty() && case.fails.is_none() {
             let error = case.name.error("this test expects nothing");
             diagnostics
-                .push(error.help("say in `expect` which rows leave a node, as in\n  expect: { node: [{ id: 1 }] }"));
+                .push(error.help("say in `expect` which rows leave a node, as in `expect: { node: [{ id: 1 }] }`"));
         }
         let now = time(case.time.as_ref(), diagnostics)?;
         let rows = |rows: Vec<Row>| rows.into_iter().map(|row| Value::Object(row.0)).collect::<Vec<_>>();
