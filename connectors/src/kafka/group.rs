@@ -27,8 +27,10 @@ use rdkafka::{
 
 use super::{
     assignment::Assigned,
+    coverage,
     health::{Health, log},
-    queue::{PartitionQueue, Waker},
+    queue::{self, PartitionQueue, Waker},
+    settings::KafkaSource,
     slot::Slot,
     start::{self, OnGap, Start, Trouble},
 };
@@ -42,6 +44,10 @@ const TICK: Duration = Duration::from_millis(50);
 const SETTLE: Duration = Duration::from_secs(3);
 /// For how long one question to the brokers may take during a rebalance, before it is asked again.
 const ASK: Duration = Duration::from_secs(5);
+/// How soon after an assignment, and how often, to look whether the group has given every partition to somebody.
+const COVER: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(60));
+/// For how long the answer to a commit is waited for.
+const ANSWER: Duration = Duration::from_secs(10);
 /// How long to wait after a failed commit or question.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -55,6 +61,9 @@ pub(super) struct Seat {
 
 /// What the thread, the callbacks and the readers share.
 pub(super) struct Group {
+    /// The group's name.
+    name: String,
+    topics: Vec<String>,
     pub(super) health: Arc<Health>,
     pub(super) seats: Vec<Seat>,
     start: Start,
@@ -65,32 +74,38 @@ pub(super) struct Group {
     stopping: AtomicBool,
     open_readers: AtomicUsize,
     pub(super) consumer: OnceLock<Weak<GroupConsumer>>,
+    /// When to look for partitions that nobody has.
+    cover_at: Mutex<Instant>,
 }
 
 /// The commit under way, and when to try again after one that failed.
 #[derive(Default)]
 struct Commit {
-    under_way: bool,
+    /// Set while one is under way. A rebalance can swallow the answer.
+    answer_by: Option<Instant>,
     not_before: Option<Instant>,
 }
 
 impl Group {
-    pub(super) fn new(health: Arc<Health>, readers: usize, start: Start, on_gap: OnGap) -> Self {
+    pub(super) fn new(name: &str, settings: &KafkaSource, health: Arc<Health>, readers: usize) -> Self {
         let seat = || Seat {
             partitions: Mutex::default(),
             changed: AtomicBool::new(false),
             waker: Arc::new(Waker::default()),
         };
         Self {
+            name: name.to_owned(),
+            topics: settings.topic.as_slice().to_vec(),
             health,
             seats: (0..readers).map(|_| seat()).collect(),
-            start,
-            on_gap,
+            start: settings.start,
+            on_gap: settings.on_gap,
             settled: Default::default(),
             commit: Mutex::default(),
             stopping: AtomicBool::new(false),
             open_readers: AtomicUsize::new(readers),
             consumer: OnceLock::new(),
+            cover_at: Mutex::new(Instant::now() + COVER.0),
         }
     }
 
@@ -152,7 +167,7 @@ impl Group {
     }
 
     /// Commits what is durable and not yet committed.
-    fn commit<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, mode: CommitMode, of: &[Arc<Assigned>]) {
+    fn commit(&self, consumer: &GroupConsumer, mode: CommitMode, of: &[Arc<Assigned>]) {
         let mut news = BTreeMap::new();
         for partition in of {
             if let Some(offset) = partition.state().to_commit() {
@@ -162,9 +177,12 @@ impl Group {
         if news.is_empty() {
             return;
         }
-        let result = start::list(&news, Offset::Offset).and_then(|list| consumer.commit(&list, mode));
+        let result = start::list(&news, Offset::Offset).and_then(|list| match mode {
+            CommitMode::Sync => consumer.commit(&list, mode),
+            CommitMode::Async => queue::commit(consumer, &list),
+        });
         match (result, mode) {
-            (Ok(()), CommitMode::Async) => self.commit.lock().under_way = true,
+            (Ok(()), CommitMode::Async) => self.commit.lock().answer_by = Some(Instant::now() + ANSWER),
             (Ok(()), CommitMode::Sync) => self.committed(&news),
             (Err(error), _) => self.commit_failed(&error),
         }
@@ -187,7 +205,8 @@ impl Group {
 
     fn commit_is_due(&self) -> bool {
         let commit = self.commit.lock();
-        !commit.under_way && commit.not_before.is_none_or(|then| then <= Instant::now())
+        let passed = |time: Option<Instant>| time.is_none_or(|time| time <= Instant::now());
+        passed(commit.answer_by) && passed(commit.not_before)
     }
 
     /// Waits until all that was read of the partitions is durable, for a bounded time.
@@ -239,7 +258,7 @@ impl ConsumerContext for Member {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        self.0.commit.lock().under_way = false;
+        self.0.commit.lock().answer_by = None;
         let failed = result.err().or_else(|| offsets.elements().iter().find_map(|element| element.error().err()));
         match failed {
             Some(error) => self.0.commit_failed(&error),
@@ -287,6 +306,7 @@ impl Member {
         }
         tracing::info!(partitions = ?names(gained.iter().map(|(_, partition)| partition)), "partitions assigned");
         gained.into_iter().for_each(|(seat, partition)| group.seat(partition, seat));
+        *group.cover_at.lock() = Instant::now() + COVER.0;
         group.health.up();
         Ok(())
     }
@@ -299,9 +319,7 @@ impl Member {
                 Ok(begin) => return Some(begin),
                 Err(Trouble::Gap(message)) => group.fail(message),
                 Err(Trouble::Later(error)) => {
-                    let code = error.rdkafka_error_code();
-                    code.into_iter().for_each(|code| group.health.error(code, &error.to_string()));
-                    group.health.down(&format!("cannot find out where partitions begin: {error}"));
+                    group.health.unanswered(&error);
                     thread::sleep(AGAIN);
                 }
             }
@@ -339,15 +357,10 @@ pub(super) struct Coordinator {
 
 impl Coordinator {
     /// Serves the consumer until the last reader has left.
-    pub(super) fn start(
-        group: Arc<Group>,
-        consumer: Arc<GroupConsumer>,
-        topic: String,
-        slot: Slot,
-    ) -> std::io::Result<Self> {
+    pub(super) fn start(group: Arc<Group>, consumer: Arc<GroupConsumer>, slot: Slot) -> std::io::Result<Self> {
         let (tell, closed) = mpsc::channel();
         thread::Builder::new().name("kafka-group".to_owned()).spawn(move || {
-            serve(&group, &consumer, &topic);
+            serve(&group, &consumer);
             group.commit(&*consumer, CommitMode::Sync, &group.assigned());
             group.release(&group.assigned());
             // The last reference: the consumer closes here. That may hang, which is why nobody waits for ever.
@@ -365,7 +378,7 @@ impl Coordinator {
     }
 }
 
-fn serve(group: &Group, consumer: &GroupConsumer, topic: &str) {
+fn serve(group: &Group, consumer: &GroupConsumer) {
     let mut asked = Instant::now();
     while !group.is_stopping() {
         match consumer.poll(TICK) {
@@ -373,7 +386,7 @@ fn serve(group: &Group, consumer: &GroupConsumer, topic: &str) {
             Some(Err(error)) => tracing::debug!(%error, "kafka consumer"),
             // Only records of partitions that were not split come here, and all are.
             Some(Ok(_)) => {
-                group.fail("a record arrived outside its partition's queue; this is a bug in riverhook".to_owned())
+                group.fail("a record arrived outside its partition's queue; this is a bug in riverhook".to_owned());
             }
         }
         if group.commit_is_due() {
@@ -381,10 +394,27 @@ fn serve(group: &Group, consumer: &GroupConsumer, topic: &str) {
         }
         // Nothing says that brokers are back while no record arrives, so ask.
         if group.health.is_down() && asked.elapsed() > AGAIN {
-            if consumer.fetch_metadata(Some(topic), Duration::from_secs(1)).is_ok() {
+            if consumer.fetch_metadata(Some(&group.topics[0]), Duration::from_secs(1)).is_ok() {
                 group.health.up();
             }
             asked = Instant::now();
+        }
+        cover(group, consumer);
+    }
+}
+
+/// Joins anew when nobody has some partition.
+fn cover(group: &Group, consumer: &GroupConsumer) {
+    if group.health.is_down() || *group.cover_at.lock() > Instant::now() {
+        return;
+    }
+    *group.cover_at.lock() = Instant::now() + COVER.1;
+    if let Ok(true) = coverage::is_incomplete(consumer, &group.name, &group.topics, ASK) {
+        tracing::info!(group = group.name, "a partition belongs to nobody; joining the group anew");
+        consumer.unsubscribe();
+        let topics: Vec<&str> = group.topics.iter().map(String::as_str).collect();
+        if let Err(error) = consumer.subscribe(&topics) {
+            group.fail(format!("cannot subscribe again to {topics:?}: {error}"));
         }
     }
 }

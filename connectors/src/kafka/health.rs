@@ -131,6 +131,18 @@ impl Health {
         }
     }
 
+    /// A question was not answered, or with an error. Callbacks, which come before, know more about why.
+    pub(super) fn unanswered(&self, error: &KafkaError) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        match meaning(code) {
+            Meaning::Passing | Meaning::Down => {
+                let earlier = self.state.lock().reason.clone();
+                self.down(earlier.as_deref().unwrap_or(&error.to_string()));
+            }
+            Meaning::Refused(_) | Meaning::Fatal(_) => self.error(code, &error.to_string()),
+        }
+    }
+
     fn refused(&self, what: &str, reason: &str) {
         self.down(reason);
         let mut state = self.state.lock();

@@ -2,7 +2,8 @@
 //!
 //! Reading: [`source`] opens a group; [`group`] is its member, served by a thread of its own; each [`reader`] takes
 //! records from its partitions' [`queue`]s and copies them into Arrow arrays ([`records`]). [`start`] decides where a
-//! partition begins and what a gap means, [`slot`] what the process is called in its group.
+//! partition begins and what a gap means, [`slot`] what the process is called in its group, [`coverage`] that no partition
+//! is left over.
 //!
 //! Writing: [`sink`] opens [`writer`]s, which share a [`producer`]; [`inflight`] turns deliveries into durable barriers;
 //! [`alone`] finds the one bad record among many.
@@ -13,6 +14,7 @@
 mod alone;
 mod assignment;
 mod client;
+mod coverage;
 mod group;
 mod health;
 mod inflight;

@@ -16,9 +16,9 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use rdkafka::{
-    bindings as sys,
+    TopicPartitionList, bindings as sys,
     consumer::Consumer as _,
-    error::{IsError, RDKafkaErrorCode},
+    error::{IsError, KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 
 use super::group::GroupConsumer;
@@ -221,6 +221,20 @@ impl Drop for PartitionQueue {
             sys::rd_kafka_queue_destroy(self.queue.as_ptr());
         }
     }
+}
+
+/// Commits without waiting. The answer comes as an event, to the consumer's callback. (`Consumer::commit` tells the
+/// outcome of an asynchronous commit to nobody, unless a C callback was configured, which rdkafka does not do.)
+pub(super) fn commit(consumer: &GroupConsumer, offsets: &TopicPartitionList) -> KafkaResult<()> {
+    let client = consumer.client().native_ptr();
+    // SAFETY: client and list live for the call, which copies the list; the queue is ours and is given back.
+    let code = unsafe {
+        let queue = sys::rd_kafka_queue_get_consumer(client);
+        let code = sys::rd_kafka_commit_queue(client, offsets.ptr(), queue, None, ptr::null_mut());
+        sys::rd_kafka_queue_destroy(queue);
+        code
+    };
+    if code.is_error() { Err(KafkaError::ConsumerCommit(code.into())) } else { Ok(()) }
 }
 
 unsafe extern "C" fn wake(_: *mut sys::rd_kafka_t, waker: *mut c_void) {

@@ -145,7 +145,10 @@ impl KafkaReader {
         tracing::warn!("{message}; going on at offset {low}, as `on_gap: continue` says");
         (state.next, state.durable, state.committed) = (low, low, low.min(state.committed));
         state.fetched.clear();
-        consumer.seek(topic, number, Offset::Offset(low), ASK).map_err(|error| Error::fatal(message).caused_by(error))
+        // librdkafka has stopped fetching it, so it cannot be told to seek: assign it anew.
+        start::list(&[((topic.to_owned(), number), low)].into(), Offset::Offset)
+            .and_then(|list| consumer.incremental_unassign(&list).and_then(|()| consumer.incremental_assign(&list)))
+            .map_err(|error| Error::fatal(message).caused_by(error))
     }
 }
 

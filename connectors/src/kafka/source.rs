@@ -32,6 +32,9 @@ use crate::{
     status::Status,
 };
 
+/// Events looked at after a question that was not answered.
+const EVENTS: usize = 32;
+
 /// A configured Kafka source.
 pub(super) struct KafkaTopics {
     pub(super) connection: KafkaConnection,
@@ -46,8 +49,10 @@ impl<C: ConsumerContext> Ask for BaseConsumer<C> {
     }
 
     fn serve(&self) {
-        // Errors come through the callbacks, and there is nothing to read.
-        let _ = self.poll(Duration::ZERO);
+        // Errors come through the callbacks, one event a call, and there is nothing to read.
+        for _ in 0..EVENTS {
+            let _ = self.poll(Duration::ZERO);
+        }
     }
 }
 
@@ -131,7 +136,7 @@ impl Source for KafkaTopics {
         let slot = Slot::claim(&context.state_dir, &context.pipeline, &context.source)?;
         let config = client::reading(&self.connection, &self.group, &slot.name, context.prefetch_bytes, partitions);
 
-        let group = Arc::new(Group::new(health, readers, self.settings.start, self.settings.on_gap));
+        let group = Arc::new(Group::new(&self.group, &self.settings, health, readers));
         let consumer: GroupConsumer =
             config.create_with_context(Member(Arc::clone(&group))).map_err(client::unusable)?;
         let consumer = Arc::new(consumer);
@@ -140,7 +145,7 @@ impl Source for KafkaTopics {
         consumer
             .subscribe(&topics)
             .map_err(|error| Error::config(format!("cannot subscribe to {topics:?}")).caused_by(error))?;
-        let coordinator = Coordinator::start(Arc::clone(&group), consumer, self.topics()[0].clone(), slot)
+        let coordinator = Coordinator::start(Arc::clone(&group), consumer, slot)
             .map_err(|error| Error::unavailable("no thread for the kafka consumer").caused_by(error))?;
         let shared = Arc::new(Reading {
             source: context.source,

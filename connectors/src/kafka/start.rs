@@ -68,6 +68,10 @@ pub(super) fn find<C: ConsumerContext>(
     timeout: Duration,
 ) -> Result<Partitions, Trouble> {
     let ours: BTreeSet<_> = assigned.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
+    // A member that joins gets nothing at first, and questions about nothing are never answered.
+    if ours.is_empty() {
+        return Ok(Partitions::new());
+    }
     let topics: BTreeSet<_> = ours.iter().map(|(topic, _)| topic.clone()).collect();
     let mut all = BTreeSet::new();
     for topic in &topics {

@@ -45,9 +45,7 @@ pub(super) fn partitions(
             Ok(None) => return Err(missing(client, topic, health)),
             Err(error) => {
                 client.serve();
-                if let Some(code) = error.rdkafka_error_code() {
-                    health.error(code, &error.to_string());
-                }
+                health.unanswered(&error);
                 if let Some(error) = health.failure() {
                     return Err(error);
                 }

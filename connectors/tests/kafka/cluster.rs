@@ -101,7 +101,7 @@ impl Cluster {
     /// Writes `count` records `r0`, `r1`, … with their keys, round the partitions.
     pub(crate) fn fill(&self, topic: &str, partitions: i32, from: usize, count: usize) {
         let records: Vec<_> = (from..from + count).map(|n| (format!("k{n}"), format!("r{n}"))).collect();
-        let producer: BaseProducer = self.config().set("queue.buffering.max.messages", "1000000").create().unwrap();
+        let producer: BaseProducer = self.config().set("enable.idempotence", "true").create().unwrap();
         for (n, (key, value)) in (from..).zip(&records) {
             let partition = i32::try_from(n).unwrap() % partitions;
             producer.send(BaseRecord::to(topic).partition(partition).key(key).payload(value)).unwrap();
@@ -138,7 +138,7 @@ impl Cluster {
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
         let (mut list, mut left) = (TopicPartitionList::new(), 0);
         for partition in metadata.topics()[0].partitions() {
-            let (low, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE).unwrap();
+            let (low, high) = watermarks(&consumer, topic, partition.id());
             list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
             left += high - low;
         }
@@ -188,6 +188,16 @@ impl Record {
             headers: headers.unwrap_or_default(),
         }
     }
+}
+
+/// The ends of a partition. One that is new may have no leader yet.
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
+    let mut ends = None;
+    until("the partition has a leader", || {
+        ends = consumer.fetch_watermarks(topic, partition, PATIENCE).ok();
+        ends.is_some()
+    });
+    ends.unwrap()
 }
 
 /// Waits for something.
@@ -329,12 +339,6 @@ impl Task {
             let positions = reader.positions();
             reader.commit(&positions).unwrap();
         }
-    }
-
-    /// Looks at what was read, and closes.
-    pub(crate) fn close_after(self, look: impl FnOnce(&Self)) {
-        look(&self);
-        self.close();
     }
 
     pub(crate) fn close(mut self) {
