@@ -361,7 +361,7 @@ impl Coordinator {
         let (tell, closed) = mpsc::channel();
         thread::Builder::new().name("kafka-group".to_owned()).spawn(move || {
             serve(&group, &consumer);
-            group.commit(&*consumer, CommitMode::Sync, &group.assigned());
+            group.commit(&consumer, CommitMode::Sync, &group.assigned());
             group.release(&group.assigned());
             // The last reference: the consumer closes here. That may hang, which is why nobody waits for ever.
             drop(consumer);

@@ -18,6 +18,7 @@ mod coverage;
 mod group;
 mod health;
 mod inflight;
+mod labels;
 mod producer;
 mod queue;
 mod reader;
@@ -27,17 +28,15 @@ mod sink;
 mod slot;
 mod source;
 mod start;
-mod template;
 mod topics;
 mod writer;
 
-use riverhook_config::{MapReader, Reading, Setting, Shape, Spanned};
+use riverhook_config::{MapReader, Reading, Setting, Shape};
 
 use self::{
     settings::{KafkaConnection, KafkaSink, KafkaSource},
     sink::KafkaTopic,
     source::KafkaTopics,
-    template::Template,
     writer::Layout,
 };
 use crate::{
@@ -97,10 +96,9 @@ fn read_sink(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Op
     let connection = KafkaConnection::read_fields(map, cx);
     let connection = client::check(connection?, &setup.base, cx);
     let settings = settings?;
-    let layout = layout(&settings, cx);
     let sink = KafkaTopic {
         connection: connection?,
-        layout: layout?,
+        layout: layout(&settings),
         format: setup.format.clone(),
         producer: Default::default(),
         settings,
@@ -108,21 +106,10 @@ fn read_sink(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Op
     Some(Box::new(sink))
 }
 
-fn layout(settings: &KafkaSink, cx: &mut Reading<'_>) -> Option<Layout> {
-    let mut template = |text: &Spanned<String>| match Template::parse(text) {
-        Ok(template) => Some(template),
-        Err(problem) => {
-            cx.push(text.error(problem));
-            None
-        }
-    };
-    let key = match &settings.key {
-        None => Some(None),
-        Some(key) if !key.contains(['{', '}']) => Some(Some(Template::column(key))),
-        Some(key) => template(key).map(Some),
-    };
-    let headers: Vec<_> =
-        settings.headers.iter().map(|(name, text)| Some((name.to_owned(), template(text)?))).collect();
-    let timestamp = settings.timestamp.as_ref().map(|column| column.value.clone());
-    Some(Layout { key: key?, headers: headers.into_iter().collect::<Option<_>>()?, timestamp })
+fn layout(settings: &KafkaSink) -> Layout {
+    Layout {
+        key: settings.key.as_ref().map(|key| key.0.clone()),
+        headers: settings.headers.iter().map(|(name, label)| (name.to_owned(), label.clone())).collect(),
+        timestamp: settings.timestamp.clone(),
+    }
 }

@@ -296,9 +296,8 @@ impl Core {
         let flights = self.flights.read();
         let mut current: Option<(usize, MutexGuard<'_, InFlight>)> = None;
         let mut any_good = false;
-        loop {
-            // SAFETY: the event is alive; the message is until the event is destroyed.
-            let Some(message) = (unsafe { sys::rd_kafka_event_message_next(event).as_ref() }) else { break };
+        // SAFETY: the event is alive; a message of it is until the event is destroyed.
+        while let Some(message) = unsafe { sys::rd_kafka_event_message_next(event).as_ref() } {
             let tag = Tag(message._private as usize);
             let flight = match &mut current {
                 Some((writer, flight)) if *writer == tag.writer() => flight,

@@ -7,6 +7,7 @@ use riverhook_config::{
 };
 
 use super::{
+    labels::{Key, Label},
     records::Metadata,
     start::{OnGap, Start},
 };
@@ -72,11 +73,11 @@ settings! {
         pub(super) topic: String,
         /// The record's key: a column's name, or a template such as `{country}:{city}`. Records of one key go to one
         /// partition, the same as with Java's default partitioner. Without it records have no key.
-        pub(super) key: Option<Spanned<String>>,
+        pub(super) key: Option<Key>,
         /// Headers by name: each a text that may contain `{column}`. A header that is one column and null is left out.
-        pub(super) headers: Map<Spanned<String>> = Map::default(),
+        pub(super) headers: Map<Label> = Map::default(),
         /// A timestamp column for the record's time; the time of writing unless set.
-        pub(super) timestamp: Option<Spanned<String>>,
+        pub(super) timestamp: Option<String>,
         /// How batches of records are compressed.
         pub(super) compression: Compression = Compression::None,
         /// How long a record may wait for others to be sent along with.

@@ -64,8 +64,8 @@ impl Sink for KafkaTopic {
         if let Some(key) = &self.layout.key {
             problems.extend(key.problems("key", schema));
         }
-        for (name, template) in &self.layout.headers {
-            problems.extend(template.problems(&format!("header `{name}`"), schema));
+        for (name, label) in &self.layout.headers {
+            problems.extend(label.problems(&format!("header `{name}`"), schema));
         }
         if let Some(name) = &self.layout.timestamp {
             match schema.field_with_name(name).map(|field| field.data_type()) {

@@ -13,8 +13,8 @@ use rdkafka::{
 
 use super::{
     inflight::{InFlight, Sequence},
+    labels::{Label, Rendered},
     producer::{Core, Failure, Flight, Producer, Records, Tag, failure},
-    template::{Rendered, Template},
 };
 use crate::{
     batch::{Batch, Epoch},
@@ -31,8 +31,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// What a record is made of beside its value.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    pub(super) key: Option<Template>,
-    pub(super) headers: Vec<(String, Template)>,
+    pub(super) key: Option<Label>,
+    pub(super) headers: Vec<(String, Label)>,
     pub(super) timestamp: Option<String>,
 }
 
@@ -77,20 +77,20 @@ impl KafkaWriter {
         self.check()
     }
 
-    fn render(&mut self, batch: &Batch) -> usize {
+    fn render(&mut self, batch: &Batch) -> Result<usize, Error> {
         self.values.clear();
         self.encoder.encode(&batch.records, &mut self.values);
         debug_assert_eq!(self.values.len(), batch.records.num_rows(), "an encoder writes one value a row");
         let mut bytes = self.values.bytes.len();
         if let Some(key) = &self.layout.key {
-            key.render(&batch.records, &mut self.keys);
+            key.render(&batch.records, &mut self.keys)?;
             bytes += self.keys.len();
         }
-        for ((_, template), out) in self.layout.headers.iter().zip(&mut self.headers) {
-            template.render(&batch.records, out);
+        for ((_, label), out) in self.layout.headers.iter().zip(&mut self.headers) {
+            label.render(&batch.records, out)?;
             bytes += out.len();
         }
-        bytes
+        Ok(bytes)
     }
 
     fn hand_over(&mut self, batch: &Batch, first: Sequence) {
@@ -158,7 +158,7 @@ impl Writer for KafkaWriter {
         if rows == 0 {
             return Ok(());
         }
-        let bytes = self.render(batch) + batch.bytes() + rows * RECORD_OVERHEAD;
+        let bytes = self.render(batch)? + batch.bytes() + rows * RECORD_OVERHEAD;
         let limit = self.limit;
         self.wait(|flight| flight.is_empty() || flight.bytes() + bytes <= limit)?;
         let first = self.flight.state.lock().send(batch.clone(), bytes);

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 mod cluster;
+mod conformance;
 mod gaps;
 mod reading;
 mod security;
