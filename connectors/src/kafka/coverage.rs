@@ -27,7 +27,12 @@ pub(super) fn is_incomplete<C: ConsumerContext>(
     };
     let mut taken = BTreeSet::new();
     for member in group.members() {
-        taken.extend(member.assignment().and_then(assignment).into_iter().flatten());
+        match member.assignment().map(assignment) {
+            None => {}
+            Some(Some(partitions)) => taken.extend(partitions),
+            // Not one of ours: it is not for us to judge.
+            Some(None) => return Ok(false),
+        }
     }
     let mut partitions = BTreeMap::new();
     for topic in topics {

@@ -1,24 +1,26 @@
 //! The `kafka` connector: consumer groups in, idempotent records out.
 //!
-//! Reading: [`source`] opens a group; [`group`] is its member, served by a thread of its own; each [`reader`] takes
-//! records from its partitions' [`queue`]s and copies them into Arrow arrays ([`records`]). [`start`] decides where a
-//! partition begins and what a gap means, [`slot`] what the process is called in its group, [`coverage`] that no partition
-//! is left over.
+//! Reading: `source` opens a `group`, which a `coordinator` serves on a thread of its own and whose `member` gains
+//! and loses partitions; each `reader` takes records from its partitions' `queue`s and copies them into Arrow arrays
+//! (`records`). `start` decides where a partition begins and what a gap means, `slot` what the process is called
+//! in its group, `coverage` that no partition is left over.
 //!
-//! Writing: [`sink`] opens [`writer`]s, which share a [`producer`]; [`inflight`] turns deliveries into durable barriers;
-//! [`alone`] finds the one bad record among many.
+//! Writing: `sink` opens `writer`s, which share a `producer`; `inflight` turns deliveries into durable barriers;
+//! `alone` finds the one bad record among many.
 //!
-//! Both: [`settings`] is what the file says, [`client`] makes librdkafka's properties of it, [`topics`] asks whether the
-//! topics are there, and [`health`] decides what an error means.
+//! Both: `settings` is what the file says, `client` makes librdkafka's properties of it, `topics` asks whether the
+//! topics are there, and `health` decides what an error means.
 
 mod alone;
 mod assignment;
 mod client;
+mod coordinator;
 mod coverage;
 mod group;
 mod health;
 mod inflight;
 mod labels;
+mod member;
 mod producer;
 mod queue;
 mod reader;

@@ -9,7 +9,8 @@ use rdkafka::{Offset, consumer::Consumer, error::RDKafkaErrorCode};
 
 use super::{
     assignment::{Assigned, State},
-    group::{Coordinator, Group},
+    coordinator::Coordinator,
+    group::Group,
     queue::Fetched,
     records::{From, Gathering, Metadata},
     start::{self, OnGap},

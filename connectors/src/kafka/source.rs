@@ -17,8 +17,10 @@ use rdkafka::{
 
 use super::{
     client,
-    group::{Coordinator, Group, GroupConsumer, Member},
+    coordinator::Coordinator,
+    group::{Group, GroupConsumer},
     health::{Health, Watch},
+    member::Member,
     reader::{KafkaReader, Reading},
     settings::{KafkaConnection, KafkaSource},
     slot::Slot,
