@@ -1,0 +1,168 @@
+//! Running a program on a core of its own, and what it used: processor time, memory, wall time.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// The kernel's unit of processor time in `/proc`: 100 a second on every Linux that Rust's standard library supports
+/// here (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+/// How often a running program is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long a run may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Which cores do what: what is measured has one to itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Cores {
+    count: usize,
+}
+
+impl Cores {
+    pub(crate) fn of_this_machine() -> Result<Self> {
+        let count = thread::available_parallelism().context("cannot tell the number of cores")?.get();
+        ensure!(count >= 2, "the benchmarks need two cores: one for what is measured, one for Kafka");
+        Ok(Self { count })
+    }
+
+    /// The core of what is measured, as `taskset` wants it.
+    pub(crate) fn measured(self) -> String {
+        (self.count - 1).to_string()
+    }
+
+    /// The cores of Kafka and of the benchmark itself.
+    pub(crate) fn others(self) -> String {
+        format!("0-{}", self.count - 2)
+    }
+
+    /// Moves this program off the measured core, and with it what it starts from now on.
+    pub(crate) fn step_aside(self) -> Result<()> {
+        let (cores, this) = (self.others(), std::process::id().to_string());
+        let mut command = Command::new("taskset");
+        command.args(["--all-tasks", "--cpu-list", "--pid", &cores, &this]).stdout(Stdio::null());
+        let moved = command.status().context("cannot run `taskset` (of util-linux)")?;
+        ensure!(moved.success(), "taskset cannot move this program to the cores {cores}");
+        Ok(())
+    }
+
+    /// A command that runs `program` on the measured core.
+    pub(crate) fn pinned(self, program: &Path) -> Command {
+        on(&self.measured(), program)
+    }
+
+    /// A command that runs `program` on all cores.
+    pub(crate) fn anywhere(self, program: &Path) -> Command {
+        on(&format!("0-{}", self.count - 1), program)
+    }
+}
+
+/// `taskset` becomes the program: the process is the same.
+fn on(cores: &str, program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", cores]).arg(program);
+    command
+}
+
+/// A program that was started.
+pub(crate) struct Started {
+    child: Child,
+    log: tempfile::NamedTempFile,
+    /// When, by the wall clock.
+    pub(crate) at: SystemTime,
+    clock: Instant,
+    used: Used,
+}
+
+/// What a program used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    /// Processor time of all its threads, in the program and in the kernel, in seconds.
+    pub(crate) cpu: f64,
+    /// From its start to its end, in seconds.
+    pub(crate) wall: f64,
+    /// The most memory it had resident, in bytes.
+    pub(crate) peak: u64,
+}
+
+impl Started {
+    /// Starts a program; what it prints is kept for the case that it fails.
+    pub(crate) fn new(command: &mut Command) -> Result<Self> {
+        let log = tempfile::NamedTempFile::new()?;
+        let output = fs::OpenOptions::new().append(true).open(log.path())?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let (at, clock) = (SystemTime::now(), Instant::now());
+        let child = command.spawn().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+        Ok(Self { child, log, at, clock, used: Used::default() })
+    }
+
+    /// Waits for the program's end, which must be a success.
+    pub(crate) fn wait(mut self) -> Result<Used> {
+        while !self.look()? {
+            if self.clock.elapsed() > PATIENCE {
+                bail!("a run took longer than {} s; it printed:\n{}", PATIENCE.as_secs(), self.printed());
+            }
+            thread::sleep(LOOK);
+        }
+        self.used.wall = self.clock.elapsed().as_secs_f64();
+        let status = self.child.wait()?;
+        self.succeeded(status)?;
+        Ok(self.used)
+    }
+
+    /// Asks the program to end, and waits for that.
+    pub(crate) fn stop(self) -> Result<Used> {
+        let id = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status().context("cannot run `kill`")?;
+        ensure!(asked.success(), "process {id} cannot be stopped");
+        self.wait()
+    }
+
+    /// Fails if the program has ended.
+    pub(crate) fn must_run(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("a program ended too early ({status}); it printed:\n{}", self.printed()),
+        }
+    }
+
+    /// Notes what was used so far. Whether the program has ended: its processor time is then complete, and the kernel
+    /// keeps it until somebody waits for the process.
+    fn look(&mut self) -> Result<bool> {
+        let folder = format!("/proc/{}", self.child.id());
+        let stat = fs::read_to_string(format!("{folder}/stat")).context("cannot read what a process used")?;
+        // The program's name comes in parentheses before the numbers, and may itself contain anything.
+        let numbers = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<&str> = numbers.split_whitespace().collect();
+        let ticks = |field: usize| fields.get(field).and_then(|ticks| ticks.parse().ok()).unwrap_or(0.0);
+        self.used.cpu = (ticks(11) + ticks(12)) / TICKS_PER_SECOND;
+        let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
+        if let Some(peak) = status.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+            let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap_or(0);
+            self.used.peak = self.used.peak.max(kib * 1024);
+        }
+        Ok(fields.first() == Some(&"Z"))
+    }
+
+    fn succeeded(&self, status: ExitStatus) -> Result<()> {
+        ensure!(status.success(), "a run failed ({status}); it printed:\n{}", self.printed());
+        Ok(())
+    }
+
+    fn printed(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap_or_default()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Does nothing if it has ended and was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
