@@ -33,16 +33,15 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>> {
         ("JSON decode, 4 columns of 7", &["auction", "bidder", "price", "date_time"][..], None),
     ] {
         let schema = schema(columns);
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut rates: [Vec<f64>; 2] = Default::default();
         for round in 0..bench.choose(20, 6) {
-            let mut once = |mine: bool| -> Result<()> {
-                let seconds = if mine { decode(&schema, &batches)? } else { decode_with_arrow(&schema, &batches)? };
-                if mine { &mut ours } else { &mut theirs }.push(bytes as f64 / 1e6 / seconds);
-                Ok(())
-            };
-            once(round % 2 == 0)?;
-            once(round % 2 == 1)?;
+            for which in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
+                let seconds =
+                    if which == 0 { decode(&schema, &batches)? } else { decode_with_arrow(&schema, &batches)? };
+                rates[which].push(bytes as f64 / 1e6 / seconds);
+            }
         }
+        let [ours, theirs] = rates;
         let row = Row::new(title, Spread::of(ours), "MB/s a core");
         let row = row.beside(format!("arrow-json {}", Spread::of(theirs).show("")));
         rows.push(match target {

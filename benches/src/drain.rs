@@ -9,12 +9,13 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     bench::Bench,
     bids::Digest,
-    contest::{Contestant, Expected, Program, contest},
+    contest::{Contestant, Expected, Place, Program, contest},
     loops::Kind,
     table::{Row, Target},
     w1::pipeline,
 };
 
+const SCHEMA: &str = "{ id: int64, value: float64 }";
 const TRANSFORM: &str = "transforms:\n  doubled: { sql: \"SELECT id, value * 2 AS value FROM readings\" }";
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>> {
@@ -28,8 +29,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>> {
         id += 1;
     })?;
     let (expected, pinned) = (Some(Expected { digest, hash: hash_record }), false);
-    let schema = "{ id: int64, value: float64 }";
-    let ours = move |place: &_| pipeline(place, ("readings", schema), TRANSFORM, "doubled");
+    let ours = |place: &Place<'_>| pipeline(place, ("readings", SCHEMA), TRANSFORM, "doubled");
     let contestants = [
         Contestant { name: "copy", program: Program::Loop(Kind::Copy), expected, pinned },
         Contestant { name: "riverhook", program: Program::Pipeline(Box::new(ours)), expected, pinned },

@@ -202,8 +202,7 @@ pub(crate) fn consumer(mut config: ClientConfig, topic: &str) -> Result<BaseCons
 }
 
 /// Hands a record to the producer, waiting while its queue is full.
-pub(crate) fn send(producer: &BaseProducer, record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
-    let mut record = record;
+pub(crate) fn send(producer: &BaseProducer, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),

@@ -24,7 +24,7 @@ impl Spread {
 
     /// The median and, where there are several, the least and the greatest.
     pub(crate) fn show(&self, unit: &str) -> String {
-        let text = format!("{} {unit}", number(self.median));
+        let text = format!("{} {unit}", number(self.median)).trim_end().to_owned();
         if self.low < self.high { format!("{text} ({}–{})", number(self.low), number(self.high)) } else { text }
     }
 }
@@ -57,7 +57,7 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn new(what: impl Into<String>, spread: Spread, unit: &str) -> Self {
-        let (what, figure) = (what.into(), spread.show(unit).trim().to_owned());
+        let (what, figure) = (what.into(), spread.show(unit));
         Self { what, figure, value: spread.median, target: String::new(), beside: String::new() }
     }
 

@@ -34,7 +34,7 @@ transforms:
     Ok(vec![
         Row::new("`validate` with SQL and a function, warm", Spread::of(warm), "ms")
             .target(Target::AtMost(100.0))
-            .beside(format!("cold {}; `--version` {}", number(cold), Spread::of(bare).show("").trim())),
+            .beside(format!("cold {}; `--version` {}", number(cold), Spread::of(bare).show(""))),
     ])
 }
 

@@ -64,7 +64,7 @@ sinks:
 /// W1 as a pipeline, on bids with the columns `schema`.
 pub(crate) fn native(schema: &'static str) -> Program {
     let middle = format!("transforms:\n  mapped: {{ sql: \"{SQL}\" }}");
-    Program::Pipeline(Box::new(move |place| pipeline(place, ("bids", schema), &middle, "mapped")))
+    Program::Pipeline(Box::new(move |place: &Place<'_>| pipeline(place, ("bids", schema), &middle, "mapped")))
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>> {

@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::{
     bench::Bench,
     bids::{SCHEMA, SCHEMA_OF_FOUR},
-    contest::{Contestant, Program, contest},
+    contest::{Contestant, Place, Program, contest},
     table::{Row, Spread, Target},
     w1::{Input, native, pipeline},
 };
@@ -32,7 +32,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>> {
     let [native4, wasm4, native7, wasm7] = &figures[..] else { unreachable!("four took part") };
     let ratio = |wasm: &Spread, native: &Spread| Spread::of(vec![wasm.median / native.median]);
     let beside = |wasm: &Spread, native: &Spread| {
-        format!("CPU-s for a million: WASM {}, SQL {}", wasm.show("").trim(), native.show("").trim())
+        format!("CPU-s for a million: WASM {}, SQL {}", wasm.show(""), native.show(""))
     };
     Ok(vec![
         Row::new("W1 in WASM, CPU time beside SQL's, same columns decoded", ratio(&wasm4.cpu, &native4.cpu), "")
@@ -49,5 +49,5 @@ fn guest(bench: &Bench, schema: &'static str) -> Program {
         "functions:\n  bid_map: {{ wasm: \"{}\" }}\ntransforms:\n  mapped: {{ from: bids, call: bid_map }}",
         bench.guest("bid_map").display()
     );
-    Program::Pipeline(Box::new(move |place| pipeline(place, ("bids", schema), &middle, "mapped")))
+    Program::Pipeline(Box::new(move |place: &Place<'_>| pipeline(place, ("bids", schema), &middle, "mapped")))
 }
