@@ -18,15 +18,10 @@ use crate::error::Error;
 
 settings! {
     /// JSON, one object a record.
+    #[derive(Default)]
     pub struct JsonSettings {
         /// Whether numbers and booleans may stand in strings, strings be numbers, and whole numbers have a fraction of 0.
         pub coerce: bool = false,
-    }
-}
-
-impl Default for JsonSettings {
-    fn default() -> Self {
-        Self { coerce: false }
     }
 }
 

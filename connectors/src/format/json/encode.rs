@@ -3,11 +3,11 @@
 //! Timestamps are RFC 3339 in UTC with the digits of their unit, decimals strings, bytes base64, NaN and the
 //! infinities null; a `json` column's text stands as it is. What the decoder reads back is what was written.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, ListArray, MapArray, PrimitiveArray,
-    RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, PrimitiveArray, RecordBatch, StringArray,
+    StructArray,
     cast::AsArray,
     types::{
         ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -15,7 +15,7 @@ use arrow_array::{
         UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
 };
-use arrow_buffer::{NullBuffer, ScalarBuffer};
+use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, SchemaRef, TimeUnit};
 
 use super::scan::special;
@@ -86,8 +86,8 @@ enum Values {
     Text(StringArray),
     Json(StringArray),
     Binary(BinaryArray),
-    List(ListArray, Box<ValueWriter>),
-    Map(MapArray, StringArray, Box<ValueWriter>),
+    List(OffsetBuffer<i32>, Box<ValueWriter>),
+    Map(OffsetBuffer<i32>, StringArray, Box<ValueWriter>),
     Struct(Vec<Vec<u8>>, Vec<ValueWriter>),
 }
 
@@ -136,8 +136,8 @@ impl ValueWriter {
             Values::Text(values) => write_string(values.value(row).as_bytes(), out),
             Values::Json(values) => out.extend_from_slice(values.value(row).as_bytes()),
             Values::Binary(values) => write_base64(values.value(row), out),
-            Values::List(list, elements) => write_list(list, elements, row, out),
-            Values::Map(map, keys, values) => write_map(map, keys, values, row, out),
+            Values::List(offsets, elements) => write_list(range(offsets, row), elements, out),
+            Values::Map(offsets, keys, values) => write_map(range(offsets, row), keys, values, out),
             Values::Struct(keys, columns) => write_object(keys, columns, row, out),
         }
     }
@@ -199,12 +199,16 @@ impl Values {
             DataType::Binary => Self::Binary(array.as_binary().clone()),
             DataType::List(element) => {
                 let list = array.as_list::<i32>();
-                Self::List(list.clone(), Box::new(ValueWriter::new(element, list.values())))
+                Self::List(list.offsets().clone(), Box::new(ValueWriter::new(element, list.values())))
             }
             DataType::Map(..) => {
                 let map = array.as_map();
                 let value = map.entries().fields()[1].clone();
-                Self::Map(map.clone(), map.keys().as_string().clone(), Box::new(ValueWriter::new(&value, map.values())))
+                Self::Map(
+                    map.offsets().clone(),
+                    map.keys().as_string().clone(),
+                    Box::new(ValueWriter::new(&value, map.values())),
+                )
             }
             DataType::Struct(fields) => {
                 let columns: &StructArray = array.as_struct();
@@ -293,9 +297,9 @@ fn write_object(keys: &[Vec<u8>], columns: &[ValueWriter], row: usize, out: &mut
     out.push(b'}');
 }
 
-fn write_list(list: &ListArray, elements: &ValueWriter, row: usize, out: &mut Vec<u8>) {
+fn write_list(list: Range<usize>, elements: &ValueWriter, out: &mut Vec<u8>) {
     out.push(b'[');
-    for (i, element) in range(list.value_offsets(), row).enumerate() {
+    for (i, element) in list.enumerate() {
         if i > 0 {
             out.push(b',');
         }
@@ -304,9 +308,9 @@ fn write_list(list: &ListArray, elements: &ValueWriter, row: usize, out: &mut Ve
     out.push(b']');
 }
 
-fn write_map(map: &MapArray, keys: &StringArray, values: &ValueWriter, row: usize, out: &mut Vec<u8>) {
+fn write_map(map: Range<usize>, keys: &StringArray, values: &ValueWriter, out: &mut Vec<u8>) {
     out.push(b'{');
-    for (i, entry) in range(map.value_offsets(), row).enumerate() {
+    for (i, entry) in map.enumerate() {
         if i > 0 {
             out.push(b',');
         }
@@ -317,7 +321,7 @@ fn write_map(map: &MapArray, keys: &StringArray, values: &ValueWriter, row: usiz
     out.push(b'}');
 }
 
-fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
+fn range(offsets: &[i32], row: usize) -> Range<usize> {
     let place = |offset: i32| usize::try_from(offset).expect("offsets are never negative");
     place(offsets[row])..place(offsets[row + 1])
 }

@@ -79,12 +79,6 @@ impl Fault {
         self
     }
 
-    /// The stable code.
-    #[cfg(test)]
-    pub(crate) fn code(&self) -> &'static str {
-        self.code
-    }
-
     /// The failure of row `row` for this reason. `skipped` bytes stood before what was decoded.
     pub(crate) fn of_row(&self, row: u32, skipped: usize) -> RowFailure {
         RowFailure { row, code: self.code, message: self.message(skipped) }

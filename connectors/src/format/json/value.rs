@@ -185,7 +185,7 @@ impl ValueReader {
     #[inline(always)]
     fn integer<T: Integer>(self, cursor: &mut Cursor<'_>, first: u8) -> Read<T> {
         let at = cursor.at();
-        if first == b'"' || first < b'-' || first > b'9' {
+        if !(b'-'..=b'9').contains(&first) {
             return self.odd_integer(cursor, first);
         }
         let number = cursor.number()?;
