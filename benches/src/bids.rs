@@ -93,7 +93,7 @@ impl Bid {
 impl Taken {
     /// W1.
     pub(crate) fn map(&self) -> Option<Mapped> {
-        (self.price > THRESHOLD).then(|| Mapped {
+        (self.price > THRESHOLD).then_some(Mapped {
             auction: self.auction,
             bidder: self.bidder,
             price: self.price as f64 * RATE,

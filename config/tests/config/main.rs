@@ -1,5 +1,7 @@
 //! What a person sees when a file is wrong, and what a program gets when it is right.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod collections;
 mod environment;
 mod fields;

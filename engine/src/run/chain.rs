@@ -3,7 +3,10 @@
 //! Messages are passed by calls, depth first; nothing is queued between nodes. Every node keeps the way back from its
 //! rows to the records, so that whatever fails can be named and sent to the dead letters.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use arrow_schema::SchemaRef;
 use riverhook_connectors::{
@@ -93,8 +96,8 @@ impl Chain {
         for edge in edges {
             match *edge {
                 Edge::Sink(sink) => {
-                    if !self.outlets.contains_key(&sink) {
-                        self.outlets.insert(sink, outlet(sink)?);
+                    if let Entry::Vacant(place) = self.outlets.entry(sink) {
+                        place.insert(outlet(sink)?);
                     }
                 }
                 Edge::Step { step, branch } => {
@@ -186,7 +189,7 @@ impl Chain {
 
     fn send(&mut self, edge: Edge, message: &Message) -> Result<(), Error> {
         match edge {
-            Edge::Sink(sink) => self.into_sink(sink, message),
+            Edge::Sink(sink) => self.to_sink(sink, message),
             Edge::Step { step, branch } => match message {
                 Message::Batch(batch) => self.through(step, branch, batch),
                 Message::Watermark(_) | Message::End => {
@@ -206,7 +209,7 @@ impl Chain {
         }
     }
 
-    fn into_sink(&mut self, sink: usize, message: &Message) -> Result<(), Error> {
+    fn to_sink(&mut self, sink: usize, message: &Message) -> Result<(), Error> {
         let outlet = self.outlets.get_mut(&sink).expect("edges lead to sinks of this chain");
         match message {
             Message::Batch(batch) => {

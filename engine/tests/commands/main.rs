@@ -1,5 +1,7 @@
 //! The commands beside `run`, through the real binary.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,5 +1,7 @@
 //! The examples run, and show what their READMEs say.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
