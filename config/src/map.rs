@@ -81,13 +81,15 @@ impl<'n> MapReader<'n> {
                 continue;
             }
             let message = format!("there is no key {} here", quoted(&entry.key));
-            let suggestion = nearest(&entry.key, self.known.iter().copied());
-            cx.push(
-                Diagnostic::error(entry.key_span, message)
-                    .at(&entry.value.path)
-                    .expected(listed(self.known.iter().copied()))
-                    .did_you_mean(suggestion),
-            );
+            let unknown = Diagnostic::error(entry.key_span, message)
+                .at(&entry.value.path)
+                .expected(listed(self.known.iter().copied()));
+            // Within `{…}` a comma ends a text that has no quotes.
+            cx.push(if entry.key.contains(' ') {
+                unknown.help("put a text in quotes if it has a `,` within `{…}`")
+            } else {
+                unknown.did_you_mean(nearest(&entry.key, self.known.iter().copied()))
+            });
         }
     }
 

@@ -45,7 +45,7 @@ fn keys_may_be_null_empty_or_contain_nul_and_headers_are_templates() {
     assert_eq!(keys, [Some(b"x\0y".to_vec()), Some(Vec::new()), None]);
     let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
     assert_eq!(records[1].headers, [header("who", "b"), header("kind", "row b of "), header("k", "")]);
-    assert_eq!(records[2].headers, [header("who", "c"), header("kind", "row c of ")]);
+    assert_eq!(records[2].headers, [header("who", "c"), header("kind", "row c of null")]);
     assert!(has(&records[0], "a"));
 }
 

@@ -40,10 +40,13 @@ impl SqlError {
             ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
             ParserError::RecursionLimitExceeded => return Self::whole("the expression is nested too deeply"),
         };
-        match place_in(&text) {
-            Some((message, line, column)) => Self { message: lower_first(message), help: None, line, column },
-            None => Self::whole(lower_first(&text)),
-        }
+        let (message, line, column) = place_in(&text).unwrap_or((&text, 0, 0));
+        let message = message.replace("Expected: ", "expected ").replace(", found: ", ", found ");
+        let message = match message.strip_suffix(", found EOF") {
+            Some(start) => format!("{start}, but here it ends"),
+            None => lower_first(&message),
+        };
+        Self { message, help: None, line, column }
     }
 
     pub(super) fn planning(error: &DataFusionError) -> Self {

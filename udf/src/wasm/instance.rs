@@ -210,8 +210,9 @@ fn run<R>(
 ) -> Result<R, CallError> {
     let _timers = function.timers()?;
     let _running = function.shared.ticker.running();
-    store.set_epoch_deadline(Ticker::ticks(limit));
     let deadline = Instant::now() + limit;
+    store.data_mut().deadline = deadline;
+    store.set_epoch_deadline(Ticker::ticks(limit));
     match block_on(guest(store), deadline) {
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) => Err(judge(&error, store.data(), function, limit)),

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use wasmtime::component::{Linker, ResourceTable, WasmStr};
-use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut};
+use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::abi::{HOST, Level};
+use super::ticker::Ticker;
 use super::wasi::{self, SharedInvocation};
 use super::{Loaded, Settings};
 use crate::contract::LogLevel;
@@ -27,6 +28,8 @@ const ANSWER_ROOM: usize = 1 << 20;
 pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) log: InstanceLog,
+    /// When the code that runs now must have ended.
+    pub(crate) deadline: Instant,
     wasi: WasiCtx,
     handles: ResourceTable,
 }
@@ -38,7 +41,7 @@ impl State {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(MAX_HANDLES);
         let log = InstanceLog { gate: Arc::clone(gate), invocation, dropped: 0, last_error: None };
-        Self { limiter: Limiter::new(settings.limits.memory), log, wasi, handles }
+        Self { limiter: Limiter::new(settings.limits.memory), log, deadline: Instant::now(), wasi, handles }
     }
 
     /// Forgets what belonged to the call before.
@@ -55,7 +58,11 @@ pub(crate) fn store(function: &Loaded) -> Store<State> {
     let engine = function.component.engine();
     let mut store = Store::new(engine, State::new(&function.settings, &function.gate));
     store.limiter(|state| &mut state.limiter);
-    store.epoch_deadline_trap();
+    // The ticker makes up for ticks it was late with, and a call just begun must not pay for them.
+    store.epoch_deadline_callback(|store| {
+        let left = store.data().deadline.saturating_duration_since(Instant::now());
+        Ok(if left.is_zero() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(Ticker::ticks(left)) })
+    });
     store.set_hostcall_fuel(function.settings.limits.max_output.saturating_add(ANSWER_ROOM));
     store
 }
