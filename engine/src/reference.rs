@@ -30,6 +30,12 @@ pub fn pipeline_file() -> Shape {
     Shape::Struct(file)
 }
 
+/// The keys that a connection of this connector may have: those of its source and its sink.
+pub(crate) fn connection_keys(connector: &Connector) -> Vec<&'static str> {
+    let shapes = [source_of(connector), sink_of(connector)].into_iter().flatten().map(keys);
+    shapes.flat_map(|shape| shape.fields).map(|field| field.name).collect()
+}
+
 fn source_of(connector: &Connector) -> Option<Shape> {
     connector.source.as_ref().map(|entry| (entry.shape)())
 }

@@ -52,6 +52,7 @@ fn describe() {
     describe_gauge!("riverhook_event_time_lag_seconds", "Wall-clock time less the greatest event time read.");
     describe_histogram!("riverhook_latency_seconds", "From reading a record to its sink accepting it.");
     describe_gauge!("riverhook_sink_pending_epochs", "Barriers that a sink has not answered.");
+    describe_gauge!("riverhook_sink_inflight_bytes", "Bytes given to a sink that are not known to be durable.");
 }
 
 /// What health is told from.

@@ -1,6 +1,7 @@
 //! Rules of the house that no lint knows: see CONTRIBUTING.md.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -11,10 +12,10 @@ const MAX_LINES: usize = 600;
 /// Module names that say nothing.
 const EMPTY_NAMES: [&str; 5] = ["utils", "common", "types", "helpers", "prelude"];
 
-/// Checks every Rust file that git knows.
+/// Checks every Rust file that git knows, and where the links of the pages lead.
 pub(crate) fn check() -> Result<()> {
     let files = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"])
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.md"])
         .output()
         .context("cannot start git")?;
     if !files.status.success() {
@@ -24,7 +25,8 @@ pub(crate) fn check() -> Result<()> {
     for path in String::from_utf8_lossy(&files.stdout).lines() {
         // A file that was deleted but not yet committed is still listed.
         if let Ok(text) = fs::read_to_string(path) {
-            faults.extend(faults_of(path, &text).into_iter().map(|fault| format!("{path}: {fault}")));
+            let found = if path.ends_with(".md") { dead_links(path, &text) } else { faults_of(path, &text) };
+            faults.extend(found.into_iter().map(|fault| format!("{path}: {fault}")));
         }
     }
     if !faults.is_empty() {
@@ -49,9 +51,25 @@ fn faults_of(path: &str, text: &str) -> Vec<String> {
     faults
 }
 
+/// Links to files of the repository that are not there.
+fn dead_links(path: &str, text: &str) -> Vec<String> {
+    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#', ' ']).next());
+    targets
+        .filter(|target| !target.is_empty() && !target.contains("://") && !folder.join(target).exists())
+        .map(|target| format!("links to `{target}`, which is not there"))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_lead_somewhere() {
+        let text = "[a](Cargo.toml) [b](src/main.rs#map) [c](https://example.com/x) [d](#here) [e](gone.md)";
+        assert_eq!(dead_links("README.md", text), ["links to `gone.md`, which is not there"]);
+    }
 
     #[test]
     fn each_rule_finds_its_fault() {

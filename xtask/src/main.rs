@@ -42,6 +42,8 @@ enum Task {
     /// Run a Kafka broker in the foreground and print how to reach it
     #[command(after_help = kafka::HELP)]
     ServeKafka(ServeKafkaArgs),
+    /// Feed damaged input to the reader of pipeline files, the planner and the decoders, for some time each
+    Fuzz(FuzzArgs),
     /// Everything a change must pass: format, lints, docs, policy, compose file, house rules, tests
     Ci,
 }
@@ -57,6 +59,13 @@ struct TestArgs {
     /// Keep the servers' folders (data, settings, logs) and say where they are
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(Args)]
+struct FuzzArgs {
+    /// Seconds for each of them; they run one after the other
+    #[arg(long, default_value_t = 120)]
+    seconds: u64,
 }
 
 #[derive(Args)]
@@ -89,6 +98,10 @@ fn run(cli: Cli) -> Result<()> {
             testing::run(&wanted, args.keep, &cache, &interrupt)
         }
         Task::ServeKafka(args) => kafka::serve(args.port, args.dir.as_deref(), &cache, &interrupt),
+        Task::Fuzz(args) => {
+            enter_workspace()?;
+            testing::fuzz(args.seconds, &interrupt)
+        }
         Task::Ci => {
             enter_workspace()?;
             ci::run(&cache, &interrupt)

@@ -55,6 +55,21 @@ impl Selection {
     }
 }
 
+/// The tests that make up their input, and go on for as long as they are told.
+const FUZZ: [&str; 4] = [
+    "any_bytes_are_survived",
+    "any_pipeline_file_is_planned",
+    "damaged_messages_fail_alone",
+    "damaged_records_fail_alone",
+];
+
+/// Runs the fuzz tests, each for `seconds`.
+pub(crate) fn fuzz(seconds: u64, interrupt: &Interrupt) -> Result<()> {
+    let mut tests = cargo();
+    tests.args(["test", "--release", "--workspace", "--", "--nocapture", "--test-threads=1"]).args(FUZZ);
+    process::run(tests.env("RIVERHOOK_FUZZ_SECONDS", seconds.to_string()), interrupt)
+}
+
 /// Builds the tests, starts the servers, runs the tests and stops the servers, however the tests end.
 pub(crate) fn run(wanted: &Selection, keep: bool, cache: &Cache, interrupt: &Interrupt) -> Result<()> {
     // Asked before the build, which may put a new file at this path.

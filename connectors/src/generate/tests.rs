@@ -1,3 +1,5 @@
+//! What a generator gives: the same for the same seed.
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arrow_array::{

@@ -1,3 +1,5 @@
+//! Templates: what they take, and what they give.
+
 use std::sync::Arc;
 
 use arrow_array::{

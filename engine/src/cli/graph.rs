@@ -8,6 +8,10 @@ use super::load::load;
 use crate::plan::{dot, mermaid};
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  riverhook graph pipeline.yaml                                        for a Markdown page
+  riverhook graph --format dot pipeline.yaml | dot -Tsvg > graph.svg   as a picture")]
 pub(super) struct GraphArguments {
     /// The pipeline file
     file: PathBuf,

@@ -34,7 +34,7 @@ pub(super) fn draw(path: &Path, diagnostics: &Diagnostics) {
 }
 
 /// Plans a file, collecting what is wrong with it.
-pub(super) fn plan(path: &Path, environment: &dyn Environment, diagnostics: &mut Diagnostics) -> Option<Plan> {
+pub(crate) fn plan(path: &Path, environment: &dyn Environment, diagnostics: &mut Diagnostics) -> Option<Plan> {
     with_surroundings(path, environment, diagnostics, build)
 }
 

@@ -1,6 +1,9 @@
 //! Logs: where they go and what they look like.
 
-use std::io::IsTerminal;
+use std::{
+    io::IsTerminal,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt::time::ChronoUtc};
@@ -33,7 +36,17 @@ impl LogArguments {
             .with_timer(ChronoUtc::rfc_3339());
         match self.log_format {
             LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
-            LogFormat::Json => lines.json().flatten_event(true).init(),
+            LogFormat::Json => {
+                JSON.store(true, Ordering::Relaxed);
+                lines.json().flatten_event(true).init();
+            }
         }
     }
 }
+
+/// Whether programs read the log: then what people would be shown is logged as well.
+pub(super) fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+static JSON: AtomicBool = AtomicBool::new(false);

@@ -15,6 +15,8 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+#[cfg(test)]
+pub(crate) use load::plan as plan_of_file;
 
 /// Stream processing with function hooks: one pipeline file, from events through SQL and your functions to sinks.
 #[derive(Parser)]
@@ -78,6 +80,11 @@ const FAILED: u8 = 1;
 /// Prints an error and what caused it.
 fn report(error: &dyn std::error::Error) {
     use std::io::IsTerminal;
+    if logging::is_json() {
+        let causes: Vec<String> =
+            std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect();
+        return tracing::error!(?causes, "{error}");
+    }
     let color = std::io::stderr().is_terminal();
     let (red, plain) = if color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     eprintln!("{red}error{plain}: {error}");

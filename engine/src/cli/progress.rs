@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::logging::is_json;
 use crate::run::Running;
 
 /// How often the status line changes.
@@ -93,6 +94,12 @@ impl Progress {
         }
         let counts = Counts::of(running);
         let seconds = self.started.elapsed().as_secs_f64();
+        if is_json() {
+            let pipeline = &*running.plan.name;
+            let Counts { read, read_bytes, written, written_bytes, failed, letters } = counts;
+            tracing::info!(pipeline, read, read_bytes, written, written_bytes, failed, letters, seconds, "ended");
+            return;
+        }
         eprintln!(
             "{}: read {} ({}), wrote {} ({}), {} failed, {} in {:.1} s ({}/s)",
             running.plan.name,

@@ -24,6 +24,12 @@ use crate::{
 };
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  riverhook run pipeline.yaml                     until its input ends, or Ctrl-C, which finishes what was read
+  riverhook run --until-idle 5s pipeline.yaml     until nothing has come for five seconds
+  riverhook run --limit 100 pipeline.yaml         the first hundred records; the next run goes on behind them
+  riverhook run --log debug pipeline.yaml         with more to read when something is wrong")]
 pub(super) struct RunArguments {
     /// The pipeline file
     file: PathBuf,
@@ -118,8 +124,13 @@ fn watch(
             1 => control.stop(),
             _ => return Ended::Abandoned,
         }
-        if until_idle.is_some_and(|idle| u128::from(control.idle_millis()) >= idle.as_millis()) {
-            control.stop();
+        if let Some(idle) = until_idle {
+            // While a server does not answer nothing is known of what it holds.
+            if !running.troubles().is_empty() {
+                control.not_idle();
+            } else if u128::from(control.idle_millis()) >= idle.as_millis() {
+                control.stop();
+            }
         }
         if control.stopping() {
             let since = *stopping_since.get_or_insert_with(Instant::now);

@@ -12,6 +12,11 @@ use super::{
 use crate::plan::{Plan, guarantees};
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  riverhook validate pipeline.yaml                every mistake at once, and each path's delivery guarantee
+  riverhook validate --columns pipeline.yaml      also the columns of every node, with their types
+  riverhook validate --connect pipeline.yaml      also reaches every server")]
 pub(super) struct ValidateArguments {
     /// The pipeline files
     #[arg(required = true)]

@@ -14,8 +14,8 @@ use riverhook_connectors::{
 
 use crate::sql::Branch;
 
-/// The most keys whose last message is remembered; beyond it the oldest is forgotten and may repeat early.
-const MAX_KEYS: usize = 1_000_000;
+/// The most keys whose last message is remembered; beyond it the oldest are forgotten and may repeat early.
+const MAX_KEYS: usize = 100_000;
 
 /// A condition on the rows of a node, and what to say when it holds.
 pub struct Alert {
@@ -105,7 +105,10 @@ impl Alert {
         let columns: Vec<_> = self.key.iter().filter_map(|name| records.column_by_name(name)).collect();
         let texts: Vec<_> =
             columns.iter().filter_map(|column| ArrayFormatter::try_new(column.as_ref(), &options).ok()).collect();
-        let key = |row: usize| texts.iter().map(|text| text.value(row).to_string()).collect::<Vec<_>>().join(", ");
+        let key = |row: usize| match &texts[..] {
+            [text] => text.value(row).to_string(),
+            texts => texts.iter().map(|text| part(text.value(row).to_string())).collect::<Vec<_>>().join(", "),
+        };
         Some((0..records.num_rows()).map(key).collect())
     }
 
@@ -123,7 +126,7 @@ impl Alert {
                     due.push(row as u32);
                 }
                 None => {
-                    forget_one(&mut last);
+                    forget_oldest(&mut last);
                     last.insert(key.to_owned(), *time);
                     due.push(row as u32);
                 }
@@ -133,12 +136,47 @@ impl Alert {
     }
 }
 
-fn forget_one(last: &mut HashMap<String, i64>) {
+/// A part of a key, in quotes where it could be taken for several.
+fn part(text: String) -> String {
+    if text.contains([',', '"']) { format!("{text:?}") } else { text }
+}
+
+/// Makes room for a key. A tenth goes at once, so that looking through all of them is seldom.
+fn forget_oldest(last: &mut HashMap<String, i64>) {
     if last.len() < MAX_KEYS {
         return;
     }
-    // Seldom, and linear: an alert that fires for a million keys has other problems.
-    if let Some(oldest) = last.iter().min_by_key(|(_, time)| **time).map(|(key, _)| key.clone()) {
-        last.remove(&oldest);
+    let mut times: Vec<i64> = last.values().copied().collect();
+    let (_, newest_to_go, _) = times.select_nth_unstable(MAX_KEYS / 10);
+    let newest_to_go = *newest_to_go;
+    let mut room = MAX_KEYS / 10;
+    last.retain(|_, time| {
+        let goes = *time <= newest_to_go && room > 0;
+        room -= usize::from(goes);
+        !goes
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_keys_are_not_taken_for_others() {
+        let joined = |parts: [&str; 2]| parts.map(|text| part(text.to_owned())).join(", ");
+        assert_eq!(joined(["a", "b"]), "a, b");
+        assert_ne!(joined(["a, b", "c"]), joined(["a", "b, c"]));
+        assert_ne!(joined(["\"a", "b\""]), joined(["a, b", ""]));
+    }
+
+    #[test]
+    fn keys_are_bounded_and_the_oldest_go() {
+        let mut last: HashMap<String, i64> = (0..MAX_KEYS as i64).map(|time| (time.to_string(), time)).collect();
+        forget_oldest(&mut last);
+        assert_eq!(last.len(), MAX_KEYS - MAX_KEYS / 10);
+        assert!(!last.contains_key("0") && last.contains_key(&(MAX_KEYS - 1).to_string()));
+        let mut same: HashMap<String, i64> = (0..MAX_KEYS).map(|key| (key.to_string(), 7)).collect();
+        forget_oldest(&mut same);
+        assert_eq!(same.len(), MAX_KEYS - MAX_KEYS / 10);
     }
 }

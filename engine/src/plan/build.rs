@@ -14,8 +14,8 @@ use riverhook_config::{Diagnostics, Entry, Map, MapReader, Node, Reading};
 use riverhook_connectors::source::BatchLimits;
 
 use super::{
-    Edge, EventTime, Plan, Settings, SinkNode, SourceNode, StepNode, functions::Functions, order, project, refusals,
-    sinks, source, steps,
+    Edge, EventTime, Plan, Settings, SinkNode, SourceNode, StepNode, connections, functions::Functions, order, project,
+    refusals, sinks, source, steps,
 };
 use crate::{
     config::{OnError, Part, PipelineFile},
@@ -82,6 +82,7 @@ pub fn build(root: &Node, around: &Surroundings<'_>, planner: &Planner, cx: &mut
     let pipeline: Arc<str> = check_name(&file, cx).unwrap_or_else(|| UNNAMED.to_owned()).into();
     let settings = settings(&file, &pipeline, around, root, cx);
     let names = names(&file, cx);
+    connections::check(&file, cx);
     let functions = Functions::read(&file, around, cx);
     let mut builder = Builder {
         file,

@@ -3,7 +3,10 @@
 mod alert;
 mod alone;
 mod build;
+mod connections;
 mod functions;
+#[cfg(test)]
+mod fuzz;
 mod graph;
 mod guarantee;
 mod order;

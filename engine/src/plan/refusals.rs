@@ -24,6 +24,25 @@ const FUNCTION: Later = &[
     ("deterministic", "functions on changelogs"),
     ("output", "functions with a declared output"),
     ("allow", "granting clocks and randomness"),
+    ("payload", "functions as processes"),
+    ("working_dir", "functions as processes"),
+    ("idle_timeout", "functions as processes"),
+    ("max_age", "giving up on old records"),
+    ("logs", "functions' logs as rows"),
+];
+/// Connectors, and what they would be.
+const CONNECTORS: Later = &[
+    ("schedule", "a clock as a source"),
+    ("postgres", "change data capture"),
+    ("mysql", "change data capture"),
+    ("mariadb", "change data capture"),
+    ("mongodb", "change data capture"),
+    ("s3", "object storage"),
+    ("dynamodb", "DynamoDB streams"),
+    ("kinesis", "Kinesis"),
+    ("sns", "SNS"),
+    ("sqs", "SQS"),
+    ("mqtt", "MQTT"),
 ];
 const ALERT: Later = &[("for", "conditions that must hold for a time"), ("resolve", "alerts that resolve")];
 
@@ -45,6 +64,11 @@ pub(super) fn function(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
 
 pub(super) fn alert(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
     refuse(map, ALERT, cx);
+}
+
+/// What a connector of this name would be, if a later version will have it.
+pub(super) fn connector(name: &str) -> Option<&'static str> {
+    CONNECTORS.iter().find(|(later, _)| *later == name).map(|(_, what)| *what)
 }
 
 fn refuse(map: &mut MapReader<'_>, later: Later, cx: &mut Reading<'_>) {

@@ -123,6 +123,8 @@ pub(super) fn unknown_connector(
     let exists = connectors().iter().any(|connector| connector.name == kind.value);
     let message = if exists {
         format!("`{}` cannot be a {wanted}", kind.value)
+    } else if let Some(what) = refusals::connector(&kind.value) {
+        format!("`{}` is not there yet: {what} will come with a later version", kind.value)
     } else {
         format!("there is no connector named `{}`", kind.value)
     };

@@ -189,7 +189,7 @@ impl Chain {
 
     fn send(&mut self, edge: Edge, message: &Message) -> Result<(), Error> {
         match edge {
-            Edge::Sink(sink) => self.to_sink(sink, message),
+            Edge::Sink(sink) => self.deliver(sink, message),
             Edge::Step { step, branch } => match message {
                 Message::Batch(batch) => self.through(step, branch, batch),
                 Message::Watermark(_) | Message::End => {
@@ -209,12 +209,12 @@ impl Chain {
         }
     }
 
-    fn to_sink(&mut self, sink: usize, message: &Message) -> Result<(), Error> {
+    fn deliver(&mut self, sink: usize, message: &Message) -> Result<(), Error> {
         let outlet = self.outlets.get_mut(&sink).expect("edges lead to sinks of this chain");
         match message {
             Message::Batch(batch) => {
                 self.control.totals.written.add(batch.records.num_rows(), batch.bytes());
-                outlet.write(batch, self.control.clock.now_micros())
+                outlet.write(batch, &*self.control.clock)
             }
             Message::Watermark(_) => Ok(()),
             Message::Barrier(epoch) => outlet.barrier(*epoch),
@@ -289,7 +289,7 @@ impl Chain {
                 totals.letters.fetch_add(failures.len() as u64, std::sync::atomic::Ordering::Relaxed);
                 let outlet =
                     self.letters.as_mut().expect("a plan with `on_error: dead_letter` has a dead letters' sink");
-                outlet.write(&batch, self.control.clock.now_micros())
+                outlet.write(&batch, &*self.control.clock)
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use riverhook_connectors::{clock::Clock, position::Partition};
+use riverhook_connectors::clock::Clock;
 
 use crate::error::Error;
 
@@ -23,8 +23,8 @@ pub struct Control {
     last_record: AtomicU64,
     tasks: Mutex<usize>,
     all_ended: Condvar,
-    /// Records behind each partition's end, by source and partition.
-    lags: Mutex<BTreeMap<(Arc<str>, Partition), u64>>,
+    /// Records behind the ends of their partitions, by source and task.
+    lags: Mutex<BTreeMap<(Arc<str>, usize), u64>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The counts.
@@ -105,7 +105,7 @@ impl Control {
 
     /// Takes `records` from what `--limit` leaves; gives how many of them may be handled.
     pub fn admit(&self, records: usize) -> usize {
-        self.last_record.store(self.clock.monotonic().as_millis() as u64, Ordering::Relaxed);
+        self.not_idle();
         let Some(remaining) = &self.remaining else { return records };
         let wanted = i64::try_from(records).unwrap_or(i64::MAX);
         let left = remaining.fetch_sub(wanted, Ordering::SeqCst);
@@ -115,14 +115,19 @@ impl Control {
         usize::try_from(left.clamp(0, wanted)).unwrap_or(0)
     }
 
+    /// Begins to count idle time anew.
+    pub fn not_idle(&self) {
+        self.last_record.store(self.clock.monotonic().as_millis() as u64, Ordering::Relaxed);
+    }
+
     /// Milliseconds since a record was read.
     pub fn idle_millis(&self) -> u64 {
         let now = self.clock.monotonic().as_millis() as u64;
         now.saturating_sub(self.last_record.load(Ordering::Relaxed))
     }
 
-    pub(super) fn set_lag(&self, source: &Arc<str>, partition: &Partition, records: u64) {
-        self.lags.lock().insert((Arc::clone(source), partition.clone()), records);
+    pub(super) fn set_lag(&self, task: (Arc<str>, usize), records: u64) {
+        self.lags.lock().insert(task, records);
     }
 
     /// Records between what was read and the partitions' ends, where sources know it.

@@ -57,8 +57,16 @@ impl SourceMeter {
         meter.bytes.increment(bytes as u64);
     }
 
-    pub(super) fn lag(&mut self, partition: &Partition, records: u64) {
-        self.partition(partition).lag.set(records as f64);
+    /// The lags of the partitions that are read now; one that is no longer ours lags nowhere.
+    pub(super) fn lags(&mut self, lags: &[(Partition, u64)]) {
+        for (partition, meter) in &self.partitions {
+            if !lags.iter().any(|(read, _)| read == partition) {
+                meter.lag.set(0.0);
+            }
+        }
+        for (partition, records) in lags {
+            self.partition(partition).lag.set(*records as f64);
+        }
     }
 
     pub(super) fn event_time_lag(&mut self, partition: &Partition, seconds: f64) {
@@ -74,6 +82,7 @@ pub(super) struct NodeMeter {
     rows_out: Counter,
     bytes_out: Counter,
     latency: Histogram,
+    pending: Gauge,
     inflight: Gauge,
     errors: HashMap<(Stage, &'static str), Counter>,
 }
@@ -89,7 +98,8 @@ impl NodeMeter {
             rows_out: counter!("riverhook_records_total", &directed("out")),
             bytes_out: counter!("riverhook_bytes_total", &directed("out")),
             latency: histogram!("riverhook_latency_seconds", &labels),
-            inflight: gauge!("riverhook_sink_pending_epochs", &labels),
+            pending: gauge!("riverhook_sink_pending_epochs", &labels),
+            inflight: gauge!("riverhook_sink_inflight_bytes", &labels),
             errors: HashMap::new(),
         }
     }
@@ -106,12 +116,14 @@ impl NodeMeter {
     pub(super) fn written(&self, rows: usize, bytes: usize, latency: i64) {
         self.rows_out.increment(rows as u64);
         self.bytes_out.increment(bytes as u64);
-        self.latency.record(latency.max(0) as f64 / 1e6);
+        self.latency.record_many(latency.max(0) as f64 / 1e6, rows);
     }
 
-    /// How many barriers a sink has not answered.
-    pub(super) fn pending(&self, epochs: u64) {
-        self.inflight.set(epochs as f64);
+    /// How many barriers, and how many bytes, a sink's writers have been given and not yet said to be durable: the change
+    /// of one writer.
+    pub(super) fn pending(&self, epochs: i64, bytes: i64) {
+        add(&self.pending, epochs);
+        add(&self.inflight, bytes);
     }
 
     pub(super) fn failed(&mut self, stage: Stage, code: &'static str) {
@@ -120,6 +132,15 @@ impl NodeMeter {
             counter!("riverhook_errors_total", "pipeline" => pipeline.to_string(), "node" => node.to_string(), "stage" => stage.name(), "code" => code)
         });
         counter.increment(1);
+    }
+}
+
+/// Writers of several tasks share a gauge.
+fn add(gauge: &Gauge, change: i64) {
+    match change {
+        0 => {}
+        change if change > 0 => gauge.increment(change as f64),
+        change => gauge.decrement(change.unsigned_abs() as f64),
     }
 }
 

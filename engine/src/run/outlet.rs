@@ -1,9 +1,10 @@
 //! One task's way into one sink: the writer, and which barriers it has answered.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use riverhook_connectors::{
     batch::{Batch, Epoch},
+    clock::Clock,
     sink::{Rejected, Writer},
 };
 
@@ -20,19 +21,26 @@ pub(super) struct Outlet {
     barrier: Epoch,
     /// The newest barrier that was answered.
     durable: Epoch,
+    /// Bytes written since the newest barrier.
+    given: usize,
+    /// Barriers that were not answered, each with the bytes before it. The task bounds their number.
+    unanswered: VecDeque<(Epoch, usize)>,
     closed: bool,
 }
 
 impl Outlet {
     pub(super) fn new(name: Arc<str>, on_error: OnError, meter: NodeMeter, writer: Box<dyn Writer>) -> Self {
-        Self { name, on_error, meter, writer, barrier: 0, durable: 0, closed: false }
+        let unanswered = VecDeque::new();
+        Self { name, on_error, meter, writer, barrier: 0, durable: 0, given: 0, unanswered, closed: false }
     }
 
-    pub(super) fn write(&mut self, batch: &Batch, now: i64) -> Result<(), Error> {
-        let rows = batch.records.num_rows();
+    pub(super) fn write(&mut self, batch: &Batch, clock: &dyn Clock) -> Result<(), Error> {
+        let (rows, bytes) = (batch.records.num_rows(), batch.bytes());
         self.meter.rows_in(rows);
+        self.given += bytes;
+        self.meter.pending(0, signed(bytes));
         self.writer.write(batch).map_err(|error| Error::of_node(&self.name, error))?;
-        self.meter.written(rows, batch.bytes(), now - batch.input.read_at);
+        self.meter.written(rows, bytes, clock.now_micros() - batch.input.read_at);
         Ok(())
     }
 
@@ -42,15 +50,23 @@ impl Outlet {
             return Ok(());
         }
         self.barrier = epoch;
+        self.unanswered.push_back((epoch, std::mem::take(&mut self.given)));
+        self.meter.pending(1, 0);
         self.writer.barrier(epoch).map_err(|error| Error::of_node(&self.name, error))
     }
 
     /// The newest durable barrier, and rows handed back since the last answer.
     pub(super) fn poll(&mut self) -> Result<(Epoch, Vec<Rejected>), Error> {
         let progress = self.writer.poll().map_err(|error| Error::of_node(&self.name, error))?;
-        self.durable = self.durable.max(progress.durable);
-        self.meter.pending(self.barrier - self.durable);
+        self.answered(progress.durable);
         Ok((self.durable, progress.rejected))
+    }
+
+    fn answered(&mut self, durable: Epoch) {
+        self.durable = self.durable.max(durable);
+        while let Some((_, bytes)) = self.unanswered.pop_front_if(|(epoch, _)| *epoch <= self.durable) {
+            self.meter.pending(-1, -signed(bytes));
+        }
     }
 
     /// Makes everything durable; gives the rows handed back. Again, for a second edge, it does nothing.
@@ -59,7 +75,12 @@ impl Outlet {
             return Ok(Vec::new());
         }
         let progress = self.writer.close().map_err(|error| Error::of_node(&self.name, error))?;
-        self.durable = self.barrier;
+        self.answered(self.barrier);
+        self.meter.pending(0, -signed(std::mem::take(&mut self.given)));
         Ok(progress.rejected)
     }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -131,6 +131,13 @@ impl Drop for TaskGuard {
     }
 }
 
+/// Runs a task to its end. An error is told before the task is dropped, because closing a client may hang.
+fn run(mut task: Task, control: &Control) {
+    if let Err(error) = task.run() {
+        control.fail(error);
+    }
+}
+
 impl Shared {
     /// Opens a source and runs its readers: the first on this thread, the others on threads of their own.
     fn run_source(self: Arc<Self>, source: usize) {
@@ -143,7 +150,7 @@ impl Shared {
         let first = tasks.next();
         let others: Vec<_> = tasks.filter_map(|task| self.beside(task)).collect();
         if let Some(task) = first {
-            self.finish(task.run());
+            run(task, &self.control);
         }
         drop(guard);
         for other in others {
@@ -157,9 +164,7 @@ impl Shared {
         let name = Arc::clone(&task.source);
         let started = spawn(&name, move || {
             let guard = TaskGuard(control);
-            if let Err(error) = task.run() {
-                guard.0.fail(error);
-            }
+            run(task, &guard.0);
         });
         started
             .map_err(|error| {
@@ -169,17 +174,13 @@ impl Shared {
             .ok()
     }
 
-    fn finish(&self, ended: Result<(), Error>) {
-        if let Err(error) = ended {
-            self.control.fail(error);
-        }
-    }
-
     fn tasks(&self, source: usize) -> Result<Vec<Task>, Error> {
         let node = &self.plan.sources[source];
         let readers = node.source.open(self.read_context(node)).map_err(|error| Error::of_node(&node.name, error))?;
-        let tasks =
-            readers.into_iter().enumerate().map(|(task, reader)| self.task(node, reader, self.chain(node, task)?));
+        let tasks = readers
+            .into_iter()
+            .enumerate()
+            .map(|(task, reader)| self.task(node, task, reader, self.chain(node, task)?));
         tasks.collect()
     }
 
@@ -187,9 +188,10 @@ impl Shared {
         Chain::new(&self.plan, node, Arc::clone(&self.control), |sink| self.outlet(node, sink, task))
     }
 
-    fn task(&self, node: &SourceNode, reader: Box<dyn Reader>, chain: Chain) -> Result<Task, Error> {
+    fn task(&self, node: &SourceNode, number: usize, reader: Box<dyn Reader>, chain: Chain) -> Result<Task, Error> {
         Ok(Task {
             source: Arc::clone(&node.name),
+            number,
             reader,
             stage: SourceStage::new(&self.plan.name, node)?,
             chain,
@@ -197,6 +199,7 @@ impl Shared {
             store: Arc::clone(&self.store),
             keeper: node.source.keeper(),
             every: self.plan.settings.every,
+            wait: self.plan.settings.batch.wait,
             barriers: Barriers::default(),
         })
     }

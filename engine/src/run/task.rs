@@ -22,10 +22,14 @@ use crate::{checkpoint::Store, error::Error};
 const MAX_PENDING: usize = 1024;
 /// How long a poll may wait while a sink owes an answer or has something due by time.
 const BUSY_WAIT: Duration = Duration::from_millis(5);
+/// How long a poll may wait at most, so that an order to stop is heard.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// One task.
 pub(super) struct Task {
     pub(super) source: Arc<str>,
+    /// Which of the source's tasks this is.
+    pub(super) number: usize,
     pub(super) reader: Box<dyn Reader>,
     pub(super) stage: SourceStage,
     pub(super) chain: Chain,
@@ -33,6 +37,8 @@ pub(super) struct Task {
     pub(super) store: Arc<Store>,
     pub(super) keeper: Keeper,
     pub(super) every: Duration,
+    /// How long to wait for a record.
+    pub(super) wait: Duration,
     pub(super) barriers: Barriers,
 }
 
@@ -49,12 +55,20 @@ pub(super) struct Barriers {
     held: Positions,
 }
 
+impl Barriers {
+    /// Whether everything that was read is durable.
+    fn is_settled(&self) -> bool {
+        !self.dirty && self.pending.is_empty()
+    }
+}
+
 impl Task {
     /// Runs until the input ends, the run is stopped, or something fails. Failing, it commits nothing more: what was not
     /// committed is read again by the next run.
-    pub(super) fn run(mut self) -> Result<(), Error> {
+    pub(super) fn run(&mut self) -> Result<(), Error> {
         while !self.control.stopping() {
-            match self.reader.poll(BUSY_WAIT).map_err(|error| Error::of_node(&self.source, error))? {
+            let wait = self.wait.min(if self.barriers.is_settled() { LONGEST_WAIT } else { BUSY_WAIT });
+            match self.reader.poll(wait).map_err(|error| Error::of_node(&self.source, error))? {
                 Polled::Payloads(payloads) => self.payloads(payloads)?,
                 Polled::Batch(batch) => self.batch(batch)?,
                 Polled::Header(header) => {
@@ -159,7 +173,7 @@ impl Task {
     }
 
     /// The end: a last barrier, everything made durable, the last commit.
-    fn drain(mut self) -> Result<(), Error> {
+    fn drain(&mut self) -> Result<(), Error> {
         if self.control.failed() {
             self.reader.close();
             return Ok(());
@@ -172,9 +186,8 @@ impl Task {
     }
 
     fn report_lag(&mut self) {
-        for (partition, records) in self.reader.lag() {
-            self.control.set_lag(&self.source, &partition, records);
-            self.stage.meter.lag(&partition, records);
-        }
+        let lags = self.reader.lag();
+        self.stage.meter.lags(&lags);
+        self.control.set_lag((Arc::clone(&self.source), self.number), lags.iter().map(|(_, records)| records).sum());
     }
 }

@@ -6,6 +6,7 @@
 mod batch_time;
 mod catalog;
 mod error;
+mod failure;
 mod lower;
 mod operator;
 mod refuse;

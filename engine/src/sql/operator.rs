@@ -11,7 +11,7 @@ use arrow_select::filter::FilterBuilder;
 use datafusion::{common::DataFusionError, physical_expr::PhysicalExpr};
 use riverhook_connectors::batch::{Batch, RowFailure};
 
-use super::unnest::Unnest;
+use super::{failure::describe, unnest::Unnest};
 
 /// One step of a branch.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl BoundBranch {
             Err(error) if rows <= 1 => failed.push(RowFailure {
                 row: u32::try_from(from).expect("a batch has fewer than 2^32 rows"),
                 code: "sql.evaluate",
-                message: sentence(&error),
+                message: describe(&error),
             }),
             Err(_) => {
                 let half = rows / 2;
@@ -175,23 +175,4 @@ pub(super) fn edge_type(data_type: &DataType) -> DataType {
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(edge_field).collect()),
         other => other.clone(),
     }
-}
-
-/// DataFusion's message without its prefixes and without the value that failed, which may be private.
-fn sentence(error: &DataFusionError) -> String {
-    let text = error.find_root().strip_backtrace();
-    let text = text.lines().next().unwrap_or_default();
-    let text = ["Arrow error: ", "Execution error: ", "Cast error: ", "Compute error: ", "Invalid argument error: "]
-        .iter()
-        .fold(text, |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
-    mask_quoted(text)
-}
-
-/// Replaces what stands in quotes: Arrow quotes the value it could not cast.
-fn mask_quoted(text: &str) -> String {
-    let (Some(first), Some(last)) = (text.find('\''), text.rfind('\'')) else { return text.to_owned() };
-    if first == last {
-        return text.to_owned();
-    }
-    format!("{}'…'{}", &text[..first], &text[last + 1..])
 }

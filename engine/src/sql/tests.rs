@@ -116,7 +116,7 @@ fn one_bad_cast_fails_alone() {
         expect![[r#"
         0: {"id":1,"n":5}
         2: {"id":3,"n":7}
-        failed 1: sql.evaluate Cannot cast string '…' to value of Int64 type
+        failed 1: sql.evaluate a value cannot be cast to int64
     "#]],
     );
 }

@@ -68,7 +68,7 @@ fn without_insides(text: &str) -> &str {
 }
 
 /// `Utf8` as `string`, and the literal `Int64(1)` as `1`.
-fn in_our_types(text: &str) -> String {
+pub(super) fn in_our_types(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {

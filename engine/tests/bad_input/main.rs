@@ -1,6 +1,6 @@
 //! Bad input, end to end: each ends in the dead letters, or stops the pipeline with a clear error, and nothing is lost.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! The commands beside `run`, through the real binary.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test")]
 
 #[path = "../support/mod.rs"]
 mod support;

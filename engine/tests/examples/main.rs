@@ -1,6 +1,6 @@
 //! The examples run, and show what their READMEs say.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test")]
 
 #[path = "../support/mod.rs"]
 mod support;

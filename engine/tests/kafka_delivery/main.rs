@@ -1,6 +1,6 @@
 //! Delivery at least once, on a real broker: the engine is killed at random moments and nothing is lost.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test")]
 
 mod broker;
 

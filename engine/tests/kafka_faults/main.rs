@@ -1,6 +1,6 @@
 //! Kafka in trouble, end to end: what the process says, what `/readyz` says, and how it ends.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test")]
 
 #[path = "../kafka_delivery/broker.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]

@@ -3,7 +3,7 @@
 //! `UPDATE_EXPECT=1 cargo test -p riverhook --test wrong` writes what is said now; read every line of the difference as
 //! somebody would whose file it is.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test")]
 
 use std::{
     path::{Path, PathBuf},

@@ -1,3 +1,5 @@
+//! What Avro becomes, and what is refused.
+
 use super::*;
 use crate::format::{
     Decoder as _,

@@ -1,3 +1,5 @@
+//! What CSV becomes: quotes, types, and rows that are wrong.
+
 use std::time::Instant;
 
 use arrow_schema::SchemaRef;

@@ -1,3 +1,5 @@
+//! Types as they are written in the pipeline file.
+
 use super::*;
 
 /// Reads a type and writes it again.

@@ -1,3 +1,5 @@
+//! The HTTP sink against a server that answers as the test says.
+
 use std::{
     net::SocketAddr,
     path::PathBuf,

@@ -1,3 +1,5 @@
+//! The HTTP source, asked by real clients.
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},

@@ -1,3 +1,5 @@
+//! What JSON becomes, message by message.
+
 mod fuzz;
 mod round_trip;
 mod speed;
