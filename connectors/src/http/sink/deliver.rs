@@ -32,8 +32,12 @@ pub(super) struct Sender {
 enum Tried {
     Durable,
     Again { why: String, asked: Option<Duration> },
+    /// The server does not want it, perhaps for the sake of one of its rows.
     Split(Refused),
+    /// The server wants none of it.
     Final(Refused),
+    /// It was not sent, so that nothing is known of the server.
+    Unsent(Refused),
 }
 
 /// Why rows are not wanted.
@@ -91,6 +95,12 @@ impl Sender {
                         break;
                     }
                     Tried::Final(refused) => {
+                        // Whoever refuses is there.
+                        self.status.up();
+                        self.reject(&job, &refused, failed + 1);
+                        break;
+                    }
+                    Tried::Unsent(refused) => {
                         self.reject(&job, &refused, failed + 1);
                         break;
                     }
@@ -147,7 +157,7 @@ impl Sender {
     fn unanswered(&self, error: &reqwest::Error) -> Tried {
         if is_refused_address(error) {
             let message = format!("{}: {RefusedAddress}", self.sink.server);
-            return Tried::Final(Refused { code: "sink.http.address", message });
+            return Tried::Unsent(Refused { code: "sink.http.address", message });
         }
         let server = &self.sink.server;
         let why = if error.is_timeout() {

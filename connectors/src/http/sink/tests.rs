@@ -347,6 +347,19 @@ fn other_answers_are_final() {
 }
 
 #[test]
+fn a_server_that_refuses_after_trouble_is_up_again() {
+    for (settings, status) in [("", StatusCode::NOT_FOUND), ("send: array\n", StatusCode::BAD_REQUEST)] {
+        let scene = Scene::new(Server::new(move |_, seen| match seen {
+            0 => (StatusCode::SERVICE_UNAVAILABLE, ""),
+            _ => (status, ""),
+        }));
+        let progress = scene.send(&format!("url: http://SERVER/\n{settings}"), &batch(&["a"]));
+        assert_eq!(rejected(&progress), [(0, "sink.http.status", 2)]);
+        assert_eq!(scene.status.trouble(), None, "{status}");
+    }
+}
+
+#[test]
 fn a_row_that_is_not_wanted_is_found_in_its_request() {
     let scene = Scene::new(Server::new(|got, _| {
         let bad = got.body.contains("bad");
