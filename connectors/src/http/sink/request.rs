@@ -82,25 +82,29 @@ impl Requests {
 
     /// The requests for a batch, in order, and the rows of it that there can be none for.
     pub(super) fn of(&mut self, batch: &Batch) -> Result<(Vec<Job>, Vec<RowFailure>), Error> {
-        let mut encoded = Encoded::default();
-        match &self.sink.settings.body {
-            None => self.encoder.encode(&batch.records, &mut encoded),
+        let mut whole = Encoded::default();
+        self.encoder.encode(&batch.records, &mut whole);
+        let (encoded, whole) = match &self.sink.settings.body {
+            None => (whole, None),
             Some(body) => {
+                let mut encoded = Encoded::default();
                 let mut body = body.bind(&batch.records)?;
                 for row in 0..batch.records.num_rows() {
                     body.render(row, self.sink.body_escape, &mut encoded.bytes);
                     encoded.ends.push(encoded.bytes.len());
                 }
+                (encoded, Some(whole))
             }
-        }
+        };
         let rows = Arc::new(Rows { batch: batch.clone(), encoded });
         match self.sink.settings.send {
-            Send::Record => self.singles(&rows),
+            Send::Record => self.singles(&rows, whole.as_ref().unwrap_or(&rows.encoded)),
             Send::Array | Send::Lines => Ok((self.groups(&rows)?, Vec::new())),
         }
     }
 
-    fn singles(&self, rows: &Arc<Rows>) -> Result<(Vec<Job>, Vec<RowFailure>), Error> {
+    /// One row a request. `whole` has the rows with all their columns, also where bodies have but some.
+    fn singles(&self, rows: &Arc<Rows>, whole: &Encoded) -> Result<(Vec<Job>, Vec<RowFailure>), Error> {
         let (settings, batch) = (&self.sink.settings, &rows.batch);
         let mut url = settings.url.bind(&batch.records)?;
         let bound = settings.headers.iter().map(|(name, value)| {
@@ -111,7 +115,7 @@ impl Requests {
         let (mut jobs, mut failures) = (Vec::with_capacity(batch.records.num_rows()), Vec::new());
         let mut ordinals = Ordinals::default();
         for row in 0..batch.records.num_rows() {
-            let key = ordinals.of(batch, row).map(|place| self.key(batch, place));
+            let key = ordinals.of(batch, row).map(|place| self.key(batch, place, whole.row(row)));
             let number = u32::try_from(row).expect("a batch has fewer than 2^32 rows");
             let url = match self.url(&url.text(row, Escape::Url)) {
                 Ok(url) => url,
@@ -177,8 +181,9 @@ impl Requests {
         Ok(url)
     }
 
-    /// The same for the same row in every run.
-    fn key(&self, batch: &Batch, (record, ordinal): (usize, u32)) -> HeaderValue {
+    /// The same for the same row in every run. Where it came from is not enough to tell it from others: a file that was
+    /// rotated or written anew has other records at the same places.
+    fn key(&self, batch: &Batch, (record, ordinal): (usize, u32), row: &[u8]) -> HeaderValue {
         let Position::Offset(offset) = batch.input.positions[record];
         let mut hash = self.seed.clone();
         hash.update(batch.input.source.as_bytes());
@@ -187,6 +192,7 @@ impl Requests {
         hash.update(&[0]);
         hash.update(&offset.to_le_bytes());
         hash.update(&ordinal.to_le_bytes());
+        hash.update(row);
         HeaderValue::try_from(format!("{:032x}", hash.digest128())).expect("digits are fine in a header")
     }
 

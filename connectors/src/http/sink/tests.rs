@@ -241,6 +241,19 @@ body: '{\"text\": \"row {n}: {s}\", \"s\": {s}}'
 }
 
 #[test]
+fn other_records_at_the_same_place_have_other_keys() {
+    let scene = Scene::new(Server::new(ok));
+    for settings in ["url: http://SERVER/\n", "url: http://SERVER/\nbody: ping\n"] {
+        scene.server.taken.lock().clear();
+        // As from a file and the one that has its name after it was rotated, and then from the first one again.
+        ["a", "b", "a"].iter().for_each(|text| drop(scene.send(settings, &batch(&[text]))));
+        let keys: Vec<_> =
+            scene.server.taken.lock().iter().map(|got| got.headers["idempotency-key"].clone()).collect();
+        assert!(keys[0] != keys[1] && keys[0] == keys[2], "{keys:?}");
+    }
+}
+
+#[test]
 fn several_rows_a_request() {
     let scene = Scene::new(Server::new(ok));
     let rows = batch(&["a", "b", "c"]);

@@ -136,6 +136,7 @@ impl Source for HttpSource {
 
     fn open(&self, context: ReadContext) -> Result<Vec<Box<dyn Reader>>, Error> {
         let server = Arc::new(self.server(&context)?);
+        let next = server.queue.next();
         let listener = self.bind()?;
         let cannot = |error| Error::unavailable(format!("cannot listen at {}", self.address)).caused_by(error);
         listener.set_nonblocking(true).map_err(cannot)?;
@@ -146,7 +147,7 @@ impl Source for HttpSource {
         tracing::info!(source = &*context.source, "listening at http://{}{}", self.address, self.path);
         context.status.up();
         let partition = Partition::new(&*context.source);
-        Ok(vec![Box::new(HttpReader { server, context, partition, next: 0, header: None })])
+        Ok(vec![Box::new(HttpReader { server, context, partition, next, header: None })])
     }
 }
 

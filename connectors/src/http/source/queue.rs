@@ -106,7 +106,10 @@ pub(super) struct Piece {
 impl Queue {
     pub(super) fn new(requests: usize, bytes: usize, durable: bool, dedupe: Duration, clock: Arc<dyn Clock>) -> Self {
         let keys = Keys::new(dedupe);
-        let state = State { waiting: VecDeque::new(), open: VecDeque::new(), next: 0, keys, closed: false };
+        // Nobody remembers positions, and sinks make idempotency keys of them: a run that began at 0 again would give
+        // its records those of other records. A run takes fewer records than microseconds, so the time is behind all.
+        let next = u64::try_from(clock.now_micros()).unwrap_or_default();
+        let state = State { waiting: VecDeque::new(), open: VecDeque::new(), next, keys, closed: false };
         Self {
             state: Mutex::new(state),
             filled: Condvar::new(),
@@ -115,6 +118,11 @@ impl Queue {
             durable,
             clock,
         }
+    }
+
+    /// The position of the next record to come.
+    pub(super) fn next(&self) -> u64 {
+        self.state.lock().next
     }
 
     /// Room for a request of so many bytes, if there is any left.

@@ -147,6 +147,20 @@ fn a_request_is_answered_when_its_last_record_is_durable() {
 }
 
 #[test]
+fn positions_of_another_run_are_others() {
+    let mut before = Positions::new();
+    for _ in 0..2 {
+        let mut scene = Scene::new("respond: accepted");
+        let positions = scene.reader().positions();
+        assert!(positions > before, "{positions:?} may be those of records of the run before: {before:?}");
+        assert_eq!(scene.ask(scene.post("{\"a\":1}\n{\"a\":2}\n")).0, 202);
+        let Polled::Payloads(payloads) = scene.reader().poll(PATIENCE).unwrap() else { panic!("records come") };
+        assert_eq!(payloads.input.positions.first(), positions.values().next());
+        before = scene.reader().positions();
+    }
+}
+
+#[test]
 fn accepted_is_answered_at_once() {
     let mut scene = Scene::new("respond: accepted");
     assert_eq!(scene.ask(scene.post("{\"a\":1}\n{\"a\":2}\n")).0, 202);
