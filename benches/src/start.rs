@@ -48,7 +48,7 @@ sources:
 transforms:
   mapped: {{ sql: \"{SQL}\" }}
 sinks:
-  out: {{ from: mapped, type: stdout, format: json }}
+  out: {{ from: mapped, type: stdout, style: json }}
 "
     ))?;
     let (mut lines, mut line) = (Vec::new(), Vec::new());

@@ -21,6 +21,7 @@ pub use avro::{AvroColumns, AvroSettings};
 pub use csv::CsvSettings;
 pub use infer::infer;
 pub(crate) use json::{Cursor, ValueWriter, unwritable, writable, write_string};
+pub(crate) use settings::refuse_format;
 pub use settings::{Format, FormatName, JsonSettings};
 
 use arrow_array::RecordBatch;

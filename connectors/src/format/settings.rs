@@ -267,6 +267,17 @@ impl Setting for Format {
     }
 }
 
+/// Refuses the `format` of a node without bytes, which would be ignored; whether there was one.
+pub(crate) fn refuse_format(map: &mut MapReader<'_>, cx: &mut Reading<'_>, why: &str, help: &str) -> bool {
+    // What a connection says is for others too.
+    if map.node().get("format").is_none_or(Node::is_null) {
+        return false;
+    }
+    let Some(format) = map.take("format") else { return false };
+    cx.push(format.error(format!("there is no `format` here: {why}")).help(help));
+    true
+}
+
 fn read_csv(node: &Node, map: &mut MapReader<'_>, cx: &mut Reading<'_>) -> Option<Format> {
     let settings = CsvSettings::read_fields(map, cx)?;
     if let Some(problem) = settings.problem() {

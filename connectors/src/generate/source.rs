@@ -14,6 +14,7 @@ use super::{
 use crate::{
     batch::{Batch, Input, Rows},
     error::Error,
+    format::refuse_format,
     position::{Partition, Position, Positions},
     registry::Setup,
     source::{Keeper, Polled, ReadContext, Reader, Source},
@@ -41,6 +42,7 @@ enum MadeUp {
 /// From the node's settings.
 pub(super) fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, _setup: &Setup) -> Option<Box<dyn Source>> {
     let node = map.node();
+    let refused = refuse_format(map, cx, "rows are made up as columns, not read from bytes", "leave it out");
     let settings = GenerateSettings::read_fields(map, cx)?;
     let mut problems = Vec::new();
     let made = MadeUp::new(&settings, &mut problems);
@@ -56,7 +58,7 @@ pub(super) fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, _setup: &Setup
             node.error("this source does not say which rows, or says it twice").expected("`fields` or `nexmark`");
         problems.push(wrong.help("write for example  fields: { id: { sequence: {} }, user: { choice: [ann, bob] } }"));
     }
-    let failed = !problems.is_empty();
+    let failed = refused || !problems.is_empty();
     problems.into_iter().for_each(|problem| cx.push(problem));
     let rows = made.filter(|_| !failed)?;
     let schema = rows.schema();

@@ -15,7 +15,7 @@ use super::{StdoutSettings, Style, screen::Screen};
 use crate::{
     batch::{Batch, Epoch},
     error::Error,
-    format::{Encoded, Encoder, Format},
+    format::{Encoded, Encoder, Format, refuse_format},
     registry::Setup,
     sink::{Guarantee, Progress, Sink, WriteContext, Writer},
 };
@@ -40,8 +40,10 @@ impl StdoutSink {
 
     /// From the node's settings.
     pub(super) fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Option<Box<dyn Sink>> {
+        let why = "`stdout` shows rows in a `style`, table or json";
+        let refused = refuse_format(map, cx, why, "use `style: json`");
         let settings = StdoutSettings::read_fields(map, cx)?;
-        Some(Box::new(Self::new(&setup.node, settings)))
+        (!refused).then(|| Box::new(Self::new(&setup.node, settings)) as Box<dyn Sink>)
     }
 }
 

@@ -10,11 +10,14 @@ use arrow_array::{Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use expect_test::{Expect, expect};
 use parking_lot::Mutex;
+use riverhook_config::{Diagnostics, FixedEnvironment, MapReader, Reading, SourceFile};
 
 use super::{StdoutSettings, StdoutSink, Style, screen::Screen};
 use crate::{
     conformance::{Row, SinkHarness, check_sink},
     error::ErrorKind,
+    format::Format,
+    registry::Setup,
     sink::Sink,
 };
 
@@ -126,6 +129,30 @@ fn nothing_is_shown_before_its_time() {
     assert!(paper.0.lock().is_empty());
     screen.show_due(Duration::from_millis(250), every).unwrap();
     assert!(!paper.0.lock().is_empty());
+}
+
+/// What is wrong with these settings, if anything is.
+fn wrong(yaml: &str) -> Option<String> {
+    let file = SourceFile::new("pipeline.yaml", yaml);
+    let mut diagnostics = Diagnostics::new();
+    let node = riverhook_config::parse(&file, &mut diagnostics).unwrap();
+    let setup =
+        Setup { pipeline: "p".into(), node: "out".into(), base: "".into(), format: Format::default(), schema: None };
+    let environment = FixedEnvironment::new();
+    let mut cx = Reading::new(&environment, &mut diagnostics);
+    let mut map = MapReader::new(&node);
+    let sink = StdoutSink::read(&mut map, &mut cx, &setup);
+    map.finish(&mut cx);
+    assert_eq!(sink.is_some(), diagnostics.is_empty());
+    sink.is_none().then(|| diagnostics.render(false))
+}
+
+#[test]
+fn a_format_is_refused_and_not_ignored() {
+    let said = wrong("format: json\n").unwrap();
+    assert!(said.contains("pipeline.yaml:1:9") && said.contains("use `style: json`"), "{said}");
+    assert!(wrong("format: { type: csv }\nstyle: json\n").is_some());
+    assert_eq!(wrong("style: json\n"), None);
 }
 
 struct Closed;
