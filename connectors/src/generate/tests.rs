@@ -14,6 +14,7 @@ use riverhook_config::{Diagnostics, FixedEnvironment, MapReader, Reading, Source
 use crate::{
     batch::Batch,
     clock::{Clock, ManualClock, SystemClock},
+    conformance::{SourceAbilities, SourceHarness, check_source},
     format::Format,
     position::{Partition, Position, Positions},
     registry::Setup,
@@ -263,7 +264,37 @@ fields:
     ] {
         assert!(wrong.contains(&format!("pipeline.yaml:{line}:")) && wrong.contains(text), "{line}: {text}\n{wrong}");
     }
+    let bytes = read("fields: { a: { sequence: {} } }\nformat: json\n").err().unwrap();
+    assert!(bytes.contains("pipeline.yaml:2:9") && bytes.contains("leave it out"), "{bytes}");
     assert!(read("rate: 1").err().unwrap().contains("`fields` or `nexmark`"));
+}
+
+/// Rows made up in some way; nothing can be put in.
+struct MadeUp(&'static str);
+
+impl SourceHarness for MadeUp {
+    fn create(&mut self, partitions: usize) -> Box<dyn Source> {
+        read(&format!("count: 100\npartitions: {partitions}\n{}", self.0)).unwrap()
+    }
+
+    fn put(&mut self, _partition: usize, _records: &[Vec<u8>]) {
+        unreachable!("the source is not fed");
+    }
+
+    fn abilities(&self) -> SourceAbilities {
+        SourceAbilities { fed: false, ends: true, ..SourceAbilities::default() }
+    }
+}
+
+#[test]
+fn the_source_keeps_its_contract() {
+    for rows in [
+        "fields: { id: { sequence: {} }, user: { choice: [ann, bob], nulls: 0.2 } }",
+        "rate: 2000\nfields: { n: { zipf: { n: 9 } }, ts: { timestamp: { start: 2026-01-31T12:00:00Z } } }",
+        "nexmark: { events: all }",
+    ] {
+        check_source(&mut MadeUp(rows));
+    }
 }
 
 /// Run with `--ignored --nocapture`: rows a second of one task.
