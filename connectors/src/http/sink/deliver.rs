@@ -31,7 +31,10 @@ pub(super) struct Sender {
 /// What one try came to.
 enum Tried {
     Durable,
-    Again { why: String, asked: Option<Duration> },
+    Again {
+        why: String,
+        asked: Option<Duration>,
+    },
     /// The server does not want it, perhaps for the sake of one of its rows.
     Split(Refused),
     /// The server wants none of it.

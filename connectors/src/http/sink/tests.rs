@@ -247,8 +247,7 @@ fn other_records_at_the_same_place_have_other_keys() {
         scene.server.taken.lock().clear();
         // As from a file and the one that has its name after it was rotated, and then from the first one again.
         ["a", "b", "a"].iter().for_each(|text| drop(scene.send(settings, &batch(&[text]))));
-        let keys: Vec<_> =
-            scene.server.taken.lock().iter().map(|got| got.headers["idempotency-key"].clone()).collect();
+        let keys: Vec<_> = scene.server.taken.lock().iter().map(|got| got.headers["idempotency-key"].clone()).collect();
         assert!(keys[0] != keys[1] && keys[0] == keys[2], "{keys:?}");
     }
 }

@@ -20,12 +20,12 @@ use std::{
 use arrow_array::builder::BinaryBuilder;
 use arrow_schema::SchemaRef;
 use riverhook_config::{MapReader, Reading};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::{
     checks::Checks,
     queue::{Piece, Queue, Taken},
-    server::Server,
+    server::{MOST_DECODING, Server},
 };
 use super::{HttpSourceSettings, Respond};
 use crate::{
@@ -51,31 +51,35 @@ struct HttpSource {
 
 /// From the node's settings.
 pub(super) fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Option<Box<dyn Source>> {
-    let node = map.node();
-    let settings = HttpSourceSettings::read_fields(map, cx)?;
-    let mut problems = settings.problems(node);
-    let address = match &settings.listen {
-        None => SocketAddr::from(([127, 0, 0, 1], 8080)),
-        Some(listen) => match settings.address(listen) {
-            Ok(address) => address,
-            Err(problem) => {
-                problems.push(*problem);
-                SocketAddr::from(([127, 0, 0, 1], 0))
-            }
-        },
-    };
-    if setup.format.framing() == Framing::Container {
-        let format = setup.format.name();
-        problems.push(node.error(format!("format {format} is for files: use json, csv, text or bytes here")));
-    }
-    let failed = !problems.is_empty();
-    problems.into_iter().for_each(|problem| cx.push(problem));
-    let path = settings.path.as_ref().map_or("/", |path| path.as_str()).to_owned();
-    let (format, schema) = (setup.format.clone(), setup.schema.clone());
-    (!failed).then(|| Box::new(HttpSource { settings, address, path, format, schema }) as Box<dyn Source>)
+    HttpSource::read(map, cx, setup).map(|source| Box::new(source) as Box<dyn Source>)
 }
 
 impl HttpSource {
+    fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Option<Self> {
+        let node = map.node();
+        let settings = HttpSourceSettings::read_fields(map, cx)?;
+        let mut problems = settings.problems(node);
+        let address = match &settings.listen {
+            None => SocketAddr::from(([127, 0, 0, 1], 8080)),
+            Some(listen) => match settings.address(listen) {
+                Ok(address) => address,
+                Err(problem) => {
+                    problems.push(*problem);
+                    SocketAddr::from(([127, 0, 0, 1], 0))
+                }
+            },
+        };
+        if setup.format.framing() == Framing::Container {
+            let format = setup.format.name();
+            problems.push(node.error(format!("format {format} is for files: use json, csv, text or bytes here")));
+        }
+        let failed = !problems.is_empty();
+        problems.into_iter().for_each(|problem| cx.push(problem));
+        let path = settings.path.as_ref().map_or("/", |path| path.as_str()).to_owned();
+        let (format, schema) = (setup.format.clone(), setup.schema.clone());
+        (!failed).then_some(Self { settings, address, path, format, schema })
+    }
+
     fn bind(&self) -> Result<TcpListener, Error> {
         let address = self.address;
         TcpListener::bind(address).map_err(|error| {
@@ -119,6 +123,7 @@ impl HttpSource {
             format: self.format.clone(),
             queue: Queue::new(requests, bytes, durable, settings.dedupe, Arc::clone(&context.clock)),
             checks: Checks::new(move || decoder().ok().flatten()),
+            decoding: Arc::new(Semaphore::new(MOST_DECODING)),
             clock: Arc::clone(&context.clock),
             closing: watch::channel(false).0,
         })

@@ -30,6 +30,12 @@ use crate::{clock::Clock, format::Format};
 /// The longest `Idempotency-Key`.
 const LONGEST_KEY: usize = 256;
 
+/// A body up to this many bytes is decoded where it arrives: that takes less time than handing it to another thread.
+const AT_ONCE: usize = 64 << 10;
+
+/// Larger bodies that are decoded at once; others wait.
+pub(super) const MOST_DECODING: usize = 4;
+
 /// How long to stay away from accepting after it failed (out of file handles, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,6 +52,8 @@ pub(super) struct Server {
     pub(super) format: Format,
     pub(super) queue: Queue,
     pub(super) checks: Checks,
+    /// A permit for each large body that may be decoded now.
+    pub(super) decoding: Arc<Semaphore>,
     pub(super) clock: Arc<dyn Clock>,
     /// True when no more requests are to come. Its receivers are the open connections.
     pub(super) closing: watch::Sender<bool>,
@@ -98,18 +106,18 @@ impl Server {
         let _ = connection.await;
     }
 
-    async fn answer(&self, request: HttpRequest<Incoming>) -> Answer {
+    async fn answer(self: &Arc<Self>, request: HttpRequest<Incoming>) -> Answer {
         self.handle(request).await.unwrap_or_else(Refusal::into_answer)
     }
 
-    async fn handle(&self, request: HttpRequest<Incoming>) -> Result<Answer, Refusal> {
+    async fn handle(self: &Arc<Self>, request: HttpRequest<Incoming>) -> Result<Answer, Refusal> {
         self.admit(&request)?;
         let key = idempotency_key(request.headers())?;
         let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut room = self.room(request.body().size_hint().exact())?;
         let body = self.body(request.into_body()).await?;
         room.shrink(body.len());
-        let records = self.records(&body, content_type.as_deref()).map_err(|bad| Refusal::body(&bad))?;
+        let records = self.records(&body, content_type).await?;
         self.take(body, records, room, key).await
     }
 
@@ -188,8 +196,31 @@ impl Server {
         }
     }
 
-    /// The records, if every one of them can be decoded.
-    fn records(&self, body: &Bytes, content_type: Option<&str>) -> Result<Records, BadBody> {
+    /// The records, if every one of them can be decoded. Large bodies are not decoded on the threads for I/O, which
+    /// also tell whether the process lives.
+    pub(super) async fn records(
+        self: &Arc<Self>,
+        body: &Bytes,
+        content_type: Option<String>,
+    ) -> Result<Records, Refusal> {
+        let decoded = if body.len() <= AT_ONCE {
+            self.decode(body, content_type.as_deref())
+        } else {
+            let turn = Arc::clone(&self.decoding).acquire_owned().await.expect("the semaphore is never closed");
+            let (server, body) = (Arc::clone(self), body.clone());
+            let decoding = tokio::task::spawn_blocking(move || {
+                let decoded = server.decode(&body, content_type.as_deref());
+                // Also when the sender has gone away, the turn ends only here.
+                drop(turn);
+                decoded
+            });
+            // It does not end when the process is about to.
+            decoding.await.map_err(|_| Refusal::closed())?
+        };
+        decoded.map_err(|bad| Refusal::body(&bad))
+    }
+
+    fn decode(&self, body: &Bytes, content_type: Option<&str>) -> Result<Records, BadBody> {
         let records = cut(&self.format, body, content_type)?;
         self.checks.run(body, &records)?;
         Ok(records)

@@ -4,23 +4,33 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver},
+    },
     time::{Duration, Instant},
 };
 
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use parking_lot::Mutex;
 use reqwest::{RequestBuilder, StatusCode};
 use riverhook_config::{Diagnostics, FixedEnvironment, MapReader, Reading, SourceFile};
 use serde_json::Value;
-use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::JoinHandle,
+};
 
+use super::{HttpSource, checks::Checks};
 use crate::{
+    batch::{Payloads, Rows},
     clock::SystemClock,
     conformance::{SourceAbilities, SourceHarness, check_source},
-    format::{CsvSettings, Format},
+    format::{CsvSettings, Decoded, Decoder, Format},
     position::Positions,
     registry::Setup,
     source::{BatchLimits, Polled, ReadContext, Reader, Source},
@@ -30,6 +40,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn source(yaml: &str, format: Format, typed: bool) -> Result<Box<dyn Source>, String> {
+    configured(yaml, format, typed).map(|source| Box::new(source) as Box<dyn Source>)
+}
+
+fn configured(yaml: &str, format: Format, typed: bool) -> Result<HttpSource, String> {
     let file = SourceFile::new("pipeline.yaml", yaml);
     let mut diagnostics = Diagnostics::new();
     let node = riverhook_config::parse(&file, &mut diagnostics).unwrap();
@@ -39,13 +53,29 @@ fn source(yaml: &str, format: Format, typed: bool) -> Result<Box<dyn Source>, St
     let environment = FixedEnvironment::new();
     let mut cx = Reading::new(&environment, &mut diagnostics);
     let mut map = MapReader::new(&node);
-    let source = super::read(&mut map, &mut cx, &setup);
+    let source = HttpSource::read(&mut map, &mut cx, &setup);
     map.finish(&mut cx);
     source.ok_or_else(|| diagnostics.render(false))
 }
 
 fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn context(io: Handle, prefetch_bytes: usize) -> ReadContext {
+    ReadContext {
+        source: "in".into(),
+        pipeline: "p".into(),
+        parallelism: 2,
+        positions: Positions::new(),
+        schema: Arc::new(Schema::empty()),
+        limits: BatchLimits { rows: 3, bytes: 1 << 20, wait: Duration::from_millis(5) },
+        prefetch_bytes,
+        state_dir: PathBuf::new(),
+        clock: SystemClock::shared(),
+        status: Status::starting("opening"),
+        io,
+    }
 }
 
 /// A source that is open, and somebody who sends to it.
@@ -65,20 +95,7 @@ impl Scene {
         let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let address = free_address();
         let source = source(&format!("listen: {address}\n{settings}"), format, true).unwrap();
-        let context = ReadContext {
-            source: "in".into(),
-            pipeline: "p".into(),
-            parallelism: 2,
-            positions: Positions::new(),
-            schema: Arc::new(Schema::empty()),
-            limits: BatchLimits { rows: 3, bytes: 1 << 20, wait: Duration::from_millis(5) },
-            prefetch_bytes,
-            state_dir: PathBuf::new(),
-            clock: SystemClock::shared(),
-            status: Status::starting("opening"),
-            io: io.handle().clone(),
-        };
-        let reader = source.open(context).unwrap().remove(0);
+        let reader = source.open(context(io.handle().clone(), prefetch_bytes)).unwrap().remove(0);
         Self { io, reader: Some(reader), address, client: reqwest::Client::new() }
     }
 
@@ -294,6 +311,38 @@ fn who_sends_slowly_is_sent_away() {
         slow.read_to_string(&mut answer).unwrap();
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     }
+}
+
+/// A decoder that is not done with a large body before it is told.
+struct Slow(Arc<Mutex<Receiver<()>>>);
+
+impl Decoder for Slow {
+    fn decode(&mut self, payloads: &Payloads) -> Decoded {
+        if payloads.values.value_data().len() > 64 << 10 {
+            self.0.lock().recv_timeout(PATIENCE).expect("nobody could tell it");
+        }
+        Decoded { records: RecordBatch::new_empty(Arc::new(Schema::empty())), rows: Rows::Same, failed: Vec::new() }
+    }
+}
+
+#[test]
+fn while_a_large_body_is_decoded_others_are_answered() {
+    // The only thread for I/O.
+    let io = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (tell, told) = mpsc::channel();
+    let told = Arc::new(Mutex::new(told));
+    let source = configured("path: /\n", Format::Text, false).unwrap();
+    let mut server = source.server(&context(io.handle().clone(), 1 << 20)).unwrap();
+    server.checks = Checks::new(move || Some(Box::new(Slow(Arc::clone(&told)))));
+    let server = Arc::new(server);
+    io.block_on(async {
+        let (busy, large) = (Arc::clone(&server), Bytes::from(vec![b'x'; 100 << 10]));
+        let busy = tokio::spawn(async move { busy.records(&large, None).await.is_ok() });
+        tokio::task::yield_now().await;
+        assert!(server.records(&Bytes::from("small"), None).await.is_ok());
+        tell.send(()).unwrap();
+        assert!(busy.await.unwrap());
+    });
 }
 
 #[test]
