@@ -72,15 +72,35 @@ pub enum Polled {
     /// The header of the file or body that the payloads from here to the next header are of: it is for
     /// [`Decoder::header`](crate::format::Decoder::header). Comes again whenever reading changes between files.
     Header(Arc<[u8]>),
-    /// One record that cannot be had whole (larger than the source's limit): a failure like one of decoding, with the
-    /// beginning of its value. Reading goes on behind it.
-    Refused(Payloads, RowFailure),
+    /// One record that cannot be had whole (larger than the source's limit): a failure like one of decoding. Reading goes
+    /// on behind it.
+    Refused(Refused),
     /// Rows that need no decoding.
     Batch(Batch),
     /// Nothing came in time.
     Idle,
     /// There will never be more.
     End,
+}
+
+/// A record that cannot be had whole.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The record alone, with the beginning of its value.
+    pub payloads: Payloads,
+    /// Why.
+    pub failure: RowFailure,
+    /// What is known of all of its value.
+    pub whole: Whole,
+}
+
+/// What is known of a value of which only the beginning was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// How long it is.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
 }
 
 /// A configured source: checked settings, not connected.

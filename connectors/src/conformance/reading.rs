@@ -51,7 +51,7 @@ impl Opened {
             Polled::Idle => return Ok(Step::Idle),
             Polled::End => return Ok(Step::End),
             Polled::Header(_) => return Ok(Step::More),
-            Polled::Refused(_, failure) => return Err(format!("a record was refused: {}", failure.message)),
+            Polled::Refused(refused) => return Err(format!("a record was refused: {}", refused.failure.message)),
             Polled::Payloads(payloads) => {
                 let count = payloads.metadata.len();
                 ensure!(count == self.metadata, "{count} metadata columns came where {} were announced", self.metadata);

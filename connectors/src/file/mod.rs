@@ -13,6 +13,7 @@
 mod cut;
 mod follow;
 mod input;
+mod large;
 mod leftovers;
 mod metadata;
 mod names;

@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     format::Framing,
     position::{Partition, Position, Positions},
-    source::{Polled, ReadContext, Reader},
+    source::{Polled, ReadContext, Reader, Refused},
 };
 
 /// Reads files that it takes from the queue.
@@ -244,7 +244,7 @@ impl FileReader {
                 let next = read.unwrap_or(Ok(Next::End));
                 let length = match &next {
                     Ok(Next::Records(cutting)) => cutting.values.value_data().len() as u64,
-                    Ok(Next::TooLarge(_, length)) => *length,
+                    Ok(Next::TooLarge(_, whole)) => whole.bytes,
                     _ => 0,
                 };
                 (next, length)
@@ -256,10 +256,10 @@ impl FileReader {
                 let payloads = self.payloads(cutting);
                 Ok(Some(self.hand_over(Polled::Payloads(payloads), position)))
             }
-            Ok(Next::TooLarge(cutting, length)) => {
-                let failure = self.too_large(length);
+            Ok(Next::TooLarge(cutting, whole)) => {
+                let failure = self.too_large(whole.bytes);
                 let payloads = self.payloads(cutting);
-                Ok(Some(self.hand_over(Polled::Refused(payloads, failure), position)))
+                Ok(Some(self.hand_over(Polled::Refused(Refused { payloads, failure, whole }), position)))
             }
             Ok(Next::End) => self.finish(position).map(|()| None),
             Ok(Next::Short) => self.read_again(position).map(|()| None),

@@ -14,19 +14,18 @@ use memchr::memchr_iter;
 use super::{
     cut::Cut,
     input::{Input, Packing},
+    large::Large,
 };
 use crate::{
     format::{Format, Framing},
     position::Position,
-    source::BatchLimits,
+    source::{BatchLimits, Whole},
 };
 
 /// How much is read at a time.
 const CHUNK: usize = 1 << 20;
 /// The smallest buffer.
 const SMALLEST: usize = 4 << 10;
-/// How much is kept of a record that is too large.
-pub(super) const KEPT: usize = 512 << 10;
 /// The mark that some programs put before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -62,8 +61,8 @@ pub(super) struct Cutting {
 /// What comes next in a file.
 pub(super) enum Next {
     Records(Cutting),
-    /// A record too large: its beginning, and its length.
-    TooLarge(Cutting, u64),
+    /// A record too large: its beginning, and what is known of all of it.
+    TooLarge(Cutting, Whole),
     /// Nothing complete is left. There may be the beginning of a record.
     End,
     /// The file ends before the position where reading was to go on.
@@ -85,15 +84,14 @@ pub(super) struct Records {
     from: u64,
     line: u64,
     header: Option<Arc<[u8]>>,
-    large: Option<Large>,
+    large: Option<TooLarge>,
     /// Whether a last line without a line end is a record.
     last_counts: bool,
 }
 
 /// A record that is too large, of which the beginning was read.
-struct Large {
-    kept: Vec<u8>,
-    length: u64,
+struct TooLarge {
+    large: Large,
     position: u64,
     line: u64,
 }
@@ -214,7 +212,7 @@ impl Records {
         let mut gathered = Gathered::default();
         while gathered.positions.len() < limits.rows.max(1) {
             let Some(length) = self.cut.end(&self.buffer[self.start..self.end]) else { break };
-            if self.large.is_some() || length > self.rules.max_record {
+            if self.large.is_some() || self.is_too_large(length) {
                 if gathered.positions.is_empty() {
                     return Some(self.too_large(length));
                 }
@@ -239,17 +237,25 @@ impl Records {
 
     /// Moves a record out of the buffer that is too large, or its end, if most of it has gone already.
     fn too_large(&mut self, length: usize) -> Next {
+        let TooLarge { mut large, position, line } = self.take_large();
         let rest = &self.buffer[self.start..self.start + length];
-        let large = self.large.take().unwrap_or_else(|| Large {
-            kept: rest[..length.min(KEPT)].to_vec(),
-            length: 0,
-            position: self.position,
-            line: self.line,
-        });
+        large.push(rest.strip_suffix(b"\n").unwrap_or(rest));
         self.advance(length);
+        let (kept, whole) = large.finish();
         let mut gathered = Gathered::default();
-        gathered.push(&large.kept, large.position, if self.rules.count_lines { large.line } else { 0 });
-        Next::TooLarge(gathered.finish(), large.length + length as u64)
+        gathered.push(&kept, position, if self.rules.count_lines { line } else { 0 });
+        Next::TooLarge(gathered.finish(), whole)
+    }
+
+    /// The record that is too large: the one of which most has gone, or one that begins here.
+    fn take_large(&mut self) -> TooLarge {
+        let begun = || TooLarge { large: Large::default(), position: self.position, line: self.line };
+        self.large.take().unwrap_or_else(begun)
+    }
+
+    /// Whether a record of this length in the buffer, with its line end, is too large without it.
+    fn is_too_large(&self, length: usize) -> bool {
+        without_line_end(&self.buffer[self.start..self.start + length]).len() > self.rules.max_record
     }
 
     /// What is left at the end of the file.
@@ -258,7 +264,7 @@ impl Records {
         if !self.last_counts || (left == 0 && self.large.is_none()) {
             return Next::End;
         }
-        if self.large.is_some() || left > self.rules.max_record {
+        if self.large.is_some() || self.is_too_large(left) {
             return self.too_large(left);
         }
         let mut gathered = Gathered::default();
@@ -282,10 +288,9 @@ impl Records {
             self.buffer.resize(size, 0);
             return;
         }
-        let (position, line) = (self.position, self.line);
-        let kept = || self.buffer[..KEPT.min(self.buffer.len())].to_vec();
-        let large = self.large.get_or_insert_with(|| Large { kept: kept(), length: 0, position, line });
-        large.length += self.end as u64;
+        let mut large = self.take_large();
+        large.large.push(&self.buffer[..self.end]);
+        self.large = Some(large);
         self.skip(self.end);
         (self.start, self.end) = (0, 0);
         self.cut.forget();

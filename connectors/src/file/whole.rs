@@ -6,12 +6,14 @@ use std::{
 };
 
 use arrow_array::BinaryArray;
+use sha2::{Digest, Sha256};
 
 use super::{
     input::{Input, Packing},
-    records::{Cutting, KEPT, Next},
+    large::KEPT,
+    records::{Cutting, Next},
 };
-use crate::position::Position;
+use crate::{position::Position, source::Whole};
 
 /// The whole of a file, if it is not too large.
 pub(super) fn read(file: File, packing: Packing, max_record: usize) -> io::Result<Next> {
@@ -25,9 +27,10 @@ pub(super) fn read(file: File, packing: Packing, max_record: usize) -> io::Resul
     if value.len() <= max_record {
         return Ok(Next::Records(one(&value)));
     }
-    let length = value.len() as u64 + io::copy(&mut input, &mut io::sink())?;
+    let mut hash = Sha256::new_with_prefix(&value);
+    let bytes = value.len() as u64 + io::copy(&mut input, &mut hash)?;
     value.truncate(KEPT);
-    Ok(Next::TooLarge(one(&value), length))
+    Ok(Next::TooLarge(one(&value), Whole { bytes, sha256: hash.finalize().into() }))
 }
 
 fn one(value: &[u8]) -> Cutting {

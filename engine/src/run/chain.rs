@@ -137,7 +137,11 @@ impl Chain {
             for failed in &staged.failed {
                 self.source_meter.failed(Stage::Decode, failed.code);
             }
-            self.handle(&failing, &staged.batch.input, &Rows::Same, PayloadOf::Raw(&staged.values), &staged.failed)?;
+            let payload = match staged.whole {
+                None => PayloadOf::Raw(&staged.values),
+                Some(whole) => PayloadOf::Beginning(&staged.values, whole),
+            };
+            self.handle(&failing, &staged.batch.input, &Rows::Same, payload, &staged.failed)?;
         }
         if staged.batch.records.num_rows() > 0 {
             self.send_all(&Arc::clone(&self.source_edges), &Message::Batch(staged.batch.clone()))?;

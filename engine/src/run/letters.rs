@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, BinaryArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array, UInt64Array,
     builder::StringBuilder,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -12,6 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use riverhook_connectors::{
     batch::{Batch, Input, RowFailure, Rows},
     format::{Encoded, Encoder},
+    source::Whole,
 };
 use sha2::{Digest, Sha256};
 
@@ -90,7 +91,9 @@ pub(super) struct Failure<'a> {
 /// The payload of each failed row.
 pub(super) enum PayloadOf<'a> {
     /// The records as they were read: failures name records of these values.
-    Raw(&'a arrow_array::BinaryArray),
+    Raw(&'a BinaryArray),
+    /// The beginning of the only record, and what is known of all of it.
+    Beginning(&'a BinaryArray, Whole),
     /// Rows, to be written as JSON: failures name rows of this batch.
     Rows(&'a Batch, &'a mut dyn Encoder),
 }
@@ -195,12 +198,12 @@ struct Payload {
 impl Payload {
     fn of(payload: PayloadOf<'_>, failures: &[RowFailure], limit: usize) -> Self {
         match payload {
-            PayloadOf::Raw(values) => {
-                let value = |failed: &RowFailure| {
-                    let row = failed.row as usize;
-                    (!values.is_null(row)).then(|| values.value(row))
-                };
-                Self::build(failures.iter().map(value), limit)
+            PayloadOf::Raw(values) => Self::build(named(values, failures), limit),
+            PayloadOf::Beginning(values, whole) => {
+                let rest = Self::build(named(values, failures), limit);
+                let (bytes, sha256) = (UInt64Array::from_value(whole.bytes, failures.len()), hex(&whole.sha256));
+                let sha256 = StringArray::from_iter_values(failures.iter().map(|_| &sha256));
+                Self { bytes, sha256, ..rest }
             }
             PayloadOf::Rows(batch, encoder) => {
                 let selection: UInt32Array = failures.iter().map(|failed| Some(failed.row)).collect();
@@ -226,13 +229,20 @@ impl Payload {
             text.push(Some(kept));
             encoding.push(how);
             bytes.push(payload.len() as u64);
-            sha256.push(
-                (payload.len() > limit)
-                    .then(|| Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
-            );
+            sha256.push((payload.len() > limit).then(|| hex(&Sha256::digest(payload))));
         }
         Self { text: text.into(), encoding: encoding.into(), bytes: bytes.into(), sha256: sha256.into() }
     }
+}
+
+/// The values that these failures name.
+fn named<'v>(values: &'v BinaryArray, failures: &'v [RowFailure]) -> impl Iterator<Item = Option<&'v [u8]>> {
+    let rows = failures.iter().map(|failed| failed.row as usize);
+    rows.map(move |row| (!values.is_null(row)).then(|| values.value(row)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The first `limit` bytes, not ending within a character.

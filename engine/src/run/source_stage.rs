@@ -9,6 +9,7 @@ use riverhook_connectors::{
     batch::{Batch, Payloads, RowFailure, Rows},
     error::Error as ConnectorError,
     format::Decoder,
+    source::{Refused, Whole},
 };
 
 use super::meter::SourceMeter;
@@ -32,6 +33,8 @@ pub(super) struct Staged {
     pub(super) failed: Vec<RowFailure>,
     /// The values that `failed` names.
     pub(super) values: BinaryArray,
+    /// What is known of all of the only value, where `values` has but its beginning.
+    pub(super) whole: Option<Whole>,
 }
 
 impl SourceStage {
@@ -57,17 +60,20 @@ impl SourceStage {
             batch: Batch { records, rows: decoded.rows, input: payloads.input },
             failed: decoded.failed,
             values: payloads.values,
+            whole: None,
         }
     }
 
     /// A record that its source refused: no row, one failure.
-    pub(super) fn refused(&mut self, payloads: Payloads, failure: RowFailure) -> Staged {
+    pub(super) fn refused(&mut self, refused: Refused) -> Staged {
+        let Refused { payloads, failure, whole } = refused;
         self.meter.read(&payloads.input.partition, 1, payload_bytes(&payloads.values));
         let records = RecordBatch::new_empty(Arc::clone(&self.schema));
         Staged {
             batch: Batch { records, rows: Rows::Same, input: payloads.input },
             failed: vec![failure],
             values: payloads.values,
+            whole: Some(whole),
         }
     }
 

@@ -6,9 +6,9 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use riverhook_connectors::{
-    batch::{Batch, Epoch, Payloads, RowFailure},
+    batch::{Batch, Epoch, Payloads},
     position::{Partition, Position, Positions},
-    source::{Keeper, Polled, Reader},
+    source::{Keeper, Polled, Reader, Refused},
 };
 
 use super::{
@@ -74,7 +74,7 @@ impl Task {
                 Polled::Header(header) => {
                     self.stage.header(&header).map_err(|error| Error::of_node(&self.source, error))?
                 }
-                Polled::Refused(payloads, failure) => self.refused(payloads, failure)?,
+                Polled::Refused(refused) => self.refused(refused)?,
                 Polled::Idle => self.report_lag(),
                 Polled::End => break,
             }
@@ -94,13 +94,14 @@ impl Task {
     }
 
     /// A record that cannot be had whole goes the way of one that cannot be decoded.
-    fn refused(&mut self, payloads: Payloads, failure: RowFailure) -> Result<(), Error> {
+    fn refused(&mut self, refused: Refused) -> Result<(), Error> {
+        let payloads = &refused.payloads;
         if self.control.admit(1) == 0 {
             self.hold(&payloads.input.partition, payloads.input.positions.first().copied());
             return Ok(());
         }
         self.control.totals.read.add(1, payloads.values.value_data().len());
-        let staged = self.stage.refused(payloads, failure);
+        let staged = self.stage.refused(refused);
         self.through(&staged)
     }
 
@@ -114,7 +115,7 @@ impl Task {
         self.control.totals.read.add(admitted, batch.bytes());
         self.stage.meter.read(&batch.input.partition, admitted, batch.bytes());
         let values = arrow_array::BinaryArray::new_null(0);
-        self.through(&Staged { batch, failed: Vec::new(), values })
+        self.through(&Staged { batch, failed: Vec::new(), values, whole: None })
     }
 
     fn through(&mut self, staged: &Staged) -> Result<(), Error> {

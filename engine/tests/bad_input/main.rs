@@ -8,6 +8,7 @@ mod support;
 use std::{io::Read, net::TcpListener, time::Duration};
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use support::{Folder, eventually, free_port};
 
 const PIPELINE: &str = r#"
@@ -82,15 +83,17 @@ fn an_empty_file_and_a_column_that_no_record_has_are_fine() {
 }
 
 #[test]
-fn a_line_of_100_mb_is_a_letter_with_its_length() {
-    let mut lines = b"{\"id\":1}\n".to_vec();
-    lines.extend_from_slice(br#"{"id":2,"name":""#);
-    lines.resize(lines.len() + 100_000_000, b'x');
-    lines.extend_from_slice(b"\"}\n{\"id\":3}\n");
-    let (ids, letters) = check(&lines);
+fn a_line_of_100_mb_is_a_letter_with_its_length_and_hash() {
+    let mut large = br#"{"id":2,"name":""#.to_vec();
+    large.resize(large.len() + 100_000_000, b'x');
+    large.extend_from_slice(b"\"}");
+    let (ids, letters) = check(&[&b"{\"id\":1}\n"[..], &large, b"\n{\"id\":3}\n"].concat());
     assert_eq!(ids, [1, 3]);
     assert_eq!(letters.len(), 1);
     assert!(letters[0]["payload"].as_str().unwrap().len() <= 512 * 1024);
+    assert_eq!(letters[0]["payload_bytes"], large.len());
+    let hash: String = Sha256::digest(&large).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(letters[0]["payload_sha256"], hash);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
 
 use arrow_array::{cast::AsArray, types::UInt64Type};
 use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::conformance::{SourceAbilities, SourceHarness, check_source};
@@ -172,12 +173,8 @@ fn a_whole_file_is_one_record() {
 #[test]
 fn a_line_of_100_megabytes_is_a_failure_and_not_memory() {
     let base = folder();
-    let mut file = fs::File::create(base.path().join("a.jsonl")).unwrap();
-    file.write_all(b"{\"a\":1}\n{\"a\":\"").unwrap();
-    for _ in 0..100 {
-        file.write_all(&[b'x'; 1 << 20]).unwrap();
-    }
-    file.write_all(b"\"}\n{\"a\":3}\n").unwrap();
+    let large = [b"{\"a\":\"".to_vec(), vec![b'x'; 100 << 20], b"\"}".to_vec()].concat();
+    fs::write(base.path().join("a.jsonl"), [&b"{\"a\":1}\n"[..], &large, b"\r\n{\"a\":3}\n"].concat()).unwrap();
     let source = source(base.path(), "path: a.jsonl\nmax_record: 1MiB", &Format::default());
     let mut open = open(&*source);
     let records = open.read();
@@ -185,7 +182,9 @@ fn a_line_of_100_megabytes_is_a_failure_and_not_memory() {
     assert_eq!((records[1].1, records[1].2.len()), (8, 512 << 10));
     assert_eq!(records[2].2, "{\"a\":3}");
     assert_eq!(open.refused.len(), 1);
-    assert_eq!(open.refused[0].message, "the record has 104857609 bytes and `max_record` is 1048576");
+    let (failure, whole) = &open.refused[0];
+    assert_eq!(failure.message, "the record has 104857608 bytes and `max_record` is 1048576");
+    assert_eq!(*whole, Whole { bytes: large.len() as u64, sha256: Sha256::digest(&large).into() });
     let partition = Partition::new("a.jsonl");
     assert_eq!(source.after(&partition, Position::Offset(8)).unwrap(), Position::Offset(records[2].1));
 }
@@ -196,7 +195,34 @@ fn a_small_limit_holds_for_short_lines_too() {
     fs::write(base.path().join("a.txt"), format!("{}\nshort\n{}", "x".repeat(100), "y".repeat(100))).unwrap();
     let mut open = open(&*source(base.path(), "path: a.txt\nmax_record: 64B", &Format::Text));
     assert_eq!(open.texts().len(), 3);
-    assert_eq!(open.refused.len(), 2);
+    let lengths: Vec<u64> = open.refused.iter().map(|(_, whole)| whole.bytes).collect();
+    assert_eq!(lengths, [100, 100]);
+}
+
+#[test]
+fn the_limit_is_of_the_record_without_its_line_end() {
+    let base = folder();
+    // Larger than the smallest buffer, so that it ends everywhere in the line end.
+    for (limit, end) in [(5000, "\n"), (5000, "\r\n"), (64, "\r\n"), (5000, "")] {
+        let text = format!("{}\n{}{end}", "x".repeat(limit), "y".repeat(limit + 1));
+        fs::write(base.path().join("a.txt"), text.replacen('\n', if end.is_empty() { "\n" } else { end }, 1)).unwrap();
+        let mut open = open(&*source(base.path(), &format!("path: a.txt\nmax_record: {limit}B"), &Format::Text));
+        assert_eq!(open.texts()[0].len(), limit);
+        let refused: Vec<Whole> = open.refused.iter().map(|(_, whole)| *whole).collect();
+        let sha256 = Sha256::digest("y".repeat(limit + 1)).into();
+        assert_eq!(refused, [Whole { bytes: limit as u64 + 1, sha256 }], "{limit} and {end:?}");
+    }
+}
+
+#[test]
+fn a_file_too_large_for_one_record_is_known_by_its_length_and_hash() {
+    let base = folder();
+    let large = vec![b'x'; 2 << 20];
+    fs::write(base.path().join("a.png"), &large).unwrap();
+    let mut open = open(&*source(base.path(), "path: a.png\nmax_record: 1MiB", &Format::Bytes));
+    assert_eq!(open.texts()[0].len(), 512 << 10);
+    assert_eq!(open.refused[0].1, Whole { bytes: 2 << 20, sha256: Sha256::digest(&large).into() });
+    assert_eq!(open.position("a.png"), Some(2 << 20));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::{
     position::{Partition, Position, Positions},
     registry::Setup,
     sink::Sink,
-    source::{BatchLimits, Polled, ReadContext, Reader, Source},
+    source::{BatchLimits, Polled, ReadContext, Reader, Refused, Source, Whole},
     status::Status,
 };
 
@@ -64,7 +64,7 @@ fn csv() -> Format {
 struct Open {
     reader: Box<dyn Reader>,
     headers: Vec<String>,
-    refused: Vec<RowFailure>,
+    refused: Vec<(RowFailure, Whole)>,
     _io: tokio::runtime::Runtime,
 }
 
@@ -105,8 +105,8 @@ impl Open {
         loop {
             let payloads = match self.reader.poll(Duration::from_millis(1)).unwrap() {
                 Polled::Payloads(payloads) => payloads,
-                Polled::Refused(payloads, failure) => {
-                    self.refused.push(failure);
+                Polled::Refused(Refused { payloads, failure, whole }) => {
+                    self.refused.push((failure, whole));
                     payloads
                 }
                 Polled::Header(header) => {
