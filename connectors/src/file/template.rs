@@ -2,15 +2,14 @@
 
 use std::fmt::Write as _;
 
-use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, cast::AsArray, types::TimestampMicrosecondType};
-use arrow_cast::{
-    cast,
-    display::{ArrayFormatter, FormatOptions},
+use arrow_array::{
+    Array, RecordBatch, StringArray, TimestampMicrosecondArray, cast::AsArray, types::TimestampMicrosecondType,
 };
+use arrow_cast::cast;
 use arrow_schema::{DataType, Schema, TimeUnit};
 use chrono::{
     DateTime,
-    format::{Item, StrftimeItems},
+    format::{Fixed, Item, Numeric, StrftimeItems},
 };
 
 /// The longest value in a path, in bytes: a file system takes 255 for a whole name.
@@ -97,15 +96,20 @@ impl Template {
     pub(super) fn with<'a>(&'a self, rows: &RecordBatch, now: i64) -> Places<'a> {
         let column = |piece: &'a Piece| match piece {
             Piece::Text(text) => Filled::Text(text.clone()),
-            Piece::Now { time } => Filled::Text(show(now, time)),
+            Piece::Now { time } => {
+                let mut text = String::new();
+                show(now, &StrftimeItems::new(time).collect::<Vec<_>>(), &mut text);
+                Filled::Text(text)
+            }
             Piece::Column { name, time } => {
-                let values = rows.column_by_name(name).cloned();
-                let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+                let cast_to = |data_type| rows.column_by_name(name).and_then(|values| cast(values, &data_type).ok());
                 match time {
-                    None => Filled::Value(values),
+                    None => Filled::Value(cast_to(DataType::Utf8).map(|texts| texts.as_string().clone())),
                     Some(time) => {
-                        let times = values.and_then(|values| cast(&values, &micros).ok());
-                        Filled::Time(times.map(|times| times.as_primitive::<TimestampMicrosecondType>().clone()), time)
+                        let times = cast_to(DataType::Timestamp(TimeUnit::Microsecond, None));
+                        let times = times.map(|times| times.as_primitive::<TimestampMicrosecondType>().clone());
+                        let pattern: Vec<_> = StrftimeItems::new(time).collect();
+                        Filled::Time { times, span: pattern.iter().map(span).min().unwrap_or(DAY), pattern }
                     }
                 }
             }
@@ -127,8 +131,14 @@ pub(super) struct Places<'a> {
 
 enum Filled<'a> {
     Text(String),
-    Value(Option<ArrayRef>),
-    Time(Option<TimestampMicrosecondArray>, &'a str),
+    /// A column as text.
+    Value(Option<StringArray>),
+    /// A column of times, how they are shown, and for how many microseconds that is the same.
+    Time {
+        times: Option<TimestampMicrosecondArray>,
+        pattern: Vec<Item<'a>>,
+        span: i64,
+    },
 }
 
 impl Places<'_> {
@@ -137,38 +147,55 @@ impl Places<'_> {
         self.is_one
     }
 
-    /// Where a row goes, or why it cannot go anywhere.
-    pub(super) fn of(&self, row: usize) -> Result<Place, &'static str> {
-        let mut place = Place::default();
+    /// Where a row goes, written into `place`, or why it cannot go anywhere.
+    pub(super) fn of(&self, row: usize, place: &mut Place) -> Result<(), &'static str> {
+        place.folder.clear();
+        place.prefix.clear();
         self.folder.iter().try_for_each(|piece| piece.put(row, &mut place.folder))?;
-        self.prefix.iter().try_for_each(|piece| piece.put(row, &mut place.prefix))?;
-        Ok(place)
+        self.prefix.iter().try_for_each(|piece| piece.put(row, &mut place.prefix))
+    }
+
+    /// Whether two rows surely have the same place, or none for the same reason. Neighbours mostly do, and this is far
+    /// cheaper to tell than their places are to make.
+    pub(super) fn go_together(&self, row: usize, other: usize) -> bool {
+        self.folder.iter().chain(&self.prefix).all(|piece| piece.is_same(row, other))
     }
 }
 
 impl Filled<'_> {
     fn put(&self, row: usize, path: &mut String) -> Result<(), &'static str> {
-        let text = match self {
+        let start = path.len();
+        match self {
             Self::Text(text) => {
                 path.push_str(text);
                 return Ok(());
             }
-            Self::Value(values) => values.as_ref().and_then(|values| value(values, row)),
-            Self::Time(times, time) => {
-                let times = times.as_ref().filter(|times| arrow_array::Array::is_valid(times, row));
-                times.map(|times| show(times.value(row), time))
+            Self::Value(texts) => path.push_str(text_at(texts.as_ref(), row).ok_or("it is null")?),
+            Self::Time { times, pattern, .. } => {
+                show(time_at(times.as_ref(), row).ok_or("it is null")?, pattern, path);
             }
-        };
-        let text = text.ok_or("it is null")?;
-        check(&text)?;
-        path.push_str(&text);
-        Ok(())
+        }
+        check(&path[start..])
+    }
+
+    fn is_same(&self, row: usize, other: usize) -> bool {
+        match self {
+            Self::Text(_) => true,
+            Self::Value(texts) => text_at(texts.as_ref(), row) == text_at(texts.as_ref(), other),
+            Self::Time { times, span, .. } => {
+                let of = |row| time_at(times.as_ref(), row).map(|micros| micros.div_euclid(*span));
+                of(row) == of(other)
+            }
+        }
     }
 }
 
-fn value(values: &ArrayRef, row: usize) -> Option<String> {
-    let shown = ArrayFormatter::try_new(values, &FormatOptions::default()).ok()?;
-    values.is_valid(row).then(|| shown.value(row).to_string())
+fn text_at(texts: Option<&StringArray>, row: usize) -> Option<&str> {
+    texts.filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row))
+}
+
+fn time_at(times: Option<&TimestampMicrosecondArray>, row: usize) -> Option<i64> {
+    times.filter(|times| times.is_valid(row)).map(|times| times.value(row))
 }
 
 /// Why a value cannot be in a path.
@@ -184,13 +211,46 @@ fn check(value: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A time as a pattern that was checked says; empty if the year is beyond reason.
-fn show(micros: i64, pattern: &str) -> String {
-    let mut text = String::new();
+/// Appends a time as a pattern that was checked says; nothing if the year is beyond reason.
+fn show(micros: i64, pattern: &[Item<'_>], text: &mut String) {
     if let Some(time) = DateTime::from_timestamp_micros(micros) {
-        write!(text, "{}", time.format(pattern)).expect("the pattern was checked when the template was read");
+        write!(text, "{}", time.format_with_items(pattern.iter()))
+            .expect("the pattern was checked when the template was read");
     }
-    text
+}
+
+/// A day in microseconds.
+const DAY: i64 = 24 * HOUR;
+/// An hour in microseconds.
+const HOUR: i64 = 60 * MINUTE;
+/// A minute in microseconds.
+const MINUTE: i64 = 60 * 1_000_000;
+
+/// For how many microseconds, from a multiple of them on, a part of a pattern shows the same.
+fn span(item: &Item<'_>) -> i64 {
+    match item {
+        Item::Literal(_) | Item::OwnedLiteral(_) | Item::Space(_) | Item::OwnedSpace(_) => DAY,
+        Item::Numeric(number, _) => match number {
+            Numeric::Year
+            | Numeric::YearDiv100
+            | Numeric::YearMod100
+            | Numeric::IsoYear
+            | Numeric::Month
+            | Numeric::Day
+            | Numeric::IsoWeek
+            | Numeric::NumDaysFromSun
+            | Numeric::WeekdayFromMon
+            | Numeric::Ordinal => DAY,
+            Numeric::Hour | Numeric::Hour12 => HOUR,
+            Numeric::Minute => MINUTE,
+            _ => 1,
+        },
+        Item::Fixed(
+            Fixed::ShortMonthName | Fixed::LongMonthName | Fixed::ShortWeekdayName | Fixed::LongWeekdayName,
+        ) => DAY,
+        Item::Fixed(Fixed::LowerAmPm | Fixed::UpperAmPm) => HOUR,
+        _ => 1,
+    }
 }
 
 fn pieces(text: &str) -> Result<Vec<Piece>, String> {
@@ -234,4 +294,78 @@ fn place(text: &str) -> Result<Piece, String> {
         ("now", Some(time)) => Piece::Now { time: time.into() },
         _ => Piece::Column { name: name.into(), time: time.map(Into::into) },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    const START: i64 = 1_700_000_000_000_000;
+
+    fn rows() -> RecordBatch {
+        let steps = [0, 1, 999_999, 1_000_000, MINUTE, HOUR - 1, HOUR, DAY - 1, DAY, 31 * DAY, 400 * DAY, -START - 1];
+        let times = steps.iter().map(|step| Some(START + step)).chain([None, Some(START), None]);
+        let times = TimestampMicrosecondArray::from_iter(times);
+        let count = times.len() as i64;
+        let users = StringArray::from_iter(
+            (0..count).map(|row| (row % 5 > 0).then_some(["a", "b", "..", ""][row as usize % 4])),
+        );
+        let columns: [(&str, ArrayRef); 3] = [
+            ("ts", Arc::new(times)),
+            ("user", Arc::new(users)),
+            ("n", Arc::new(Int64Array::from_iter_values((0..count).map(|row| row / 4)))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    fn place(places: &Places<'_>, row: usize) -> Result<Place, &'static str> {
+        let mut place = Place::default();
+        places.of(row, &mut place).map(|()| place)
+    }
+
+    #[test]
+    fn rows_that_go_together_have_one_place() {
+        let rows = rows();
+        for text in [
+            "d={ts:%Y-%m-%d}/",
+            "{ts:%F}/",
+            "{ts:%F %H}/",
+            "{ts:%F %I %p}/",
+            "{ts:%R}/",
+            "{ts:%T}/",
+            "{ts:%s}/",
+            "{ts:%S%.6f}/",
+            "{ts:%Y}/",
+            "{ts:%j-%G-%V-%U-%W-%u-%w}/",
+            "{ts:%a %B %C %y}/",
+            "{ts:%c}/",
+            "{ts:%+}/",
+            "{user}/",
+            "{ts}/",
+            "{n}/{user}-{ts:%m}.json",
+        ] {
+            let template = Template::parse(text).unwrap();
+            let places = template.with(&rows, 0);
+            for row in 0..rows.num_rows() {
+                assert!(places.go_together(row, row), "{text}");
+                for other in (0..rows.num_rows()).filter(|other| places.go_together(row, *other)) {
+                    assert_eq!(place(&places, row), place(&places, other), "{text}: {row} and {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_a_day_go_together_where_only_the_day_counts() {
+        let (rows, template) = (rows(), Template::parse("d={ts:%Y-%m-%d}/").unwrap());
+        let places = template.with(&rows, 0);
+        assert!((1..5).all(|row| places.go_together(0, row)));
+        assert!(!places.go_together(0, 8), "the next day");
+        assert_eq!(place(&places, 0).unwrap().folder, "d=2023-11-14");
+        assert_eq!(place(&places, 12), Err("it is null"));
+    }
 }

@@ -126,6 +126,39 @@ impl Writer for FileWriter {
     }
 }
 
+/// A batch's rows, sorted by where they go.
+#[derive(Default)]
+struct Sorted {
+    piles: Vec<Vec<u32>>,
+    by_place: BTreeMap<Place, usize>,
+}
+
+impl Sorted {
+    /// The pile of the rows that go to a place.
+    fn pile(&mut self, place: &Place) -> usize {
+        if let Some(pile) = self.by_place.get(place) {
+            return *pile;
+        }
+        self.piles.push(Vec::new());
+        self.by_place.insert(place.clone(), self.piles.len() - 1);
+        self.piles.len() - 1
+    }
+
+    /// The rows of each place; without a list it is all of `count`.
+    fn finish(mut self, count: usize) -> Vec<(Place, Option<UInt32Array>)> {
+        let mut found = Vec::with_capacity(self.piles.len());
+        for (place, pile) in self.by_place {
+            let rows = std::mem::take(&mut self.piles[pile]);
+            if rows.len() == count {
+                found.push((place, None));
+            } else if !rows.is_empty() {
+                found.push((place, Some(UInt32Array::from(rows))));
+            }
+        }
+        found
+    }
+}
+
 impl FileWriter {
     /// The rows of each place; without a list it is all of them. Rows without a place are noted as rejected.
     fn places(&mut self, batch: &Batch) -> Vec<(Place, Option<UInt32Array>)> {
@@ -137,29 +170,34 @@ impl FileWriter {
         let is_text = self.sink.format.name() == FormatName::Text;
         let texts = batch.records.columns().first().filter(|_| is_text).and_then(|texts| texts.as_string_opt::<i32>());
         let splits = |row: usize| texts.is_some_and(|texts| texts.value(row).contains(['\n', '\r']));
+        let mut place = Place::default();
         if places.is_one() && !(0..count).any(splits) {
-            return places.of(0).map(|place| vec![(place, None)]).unwrap_or_default();
+            return places.of(0, &mut place).map(|()| vec![(place, None)]).unwrap_or_default();
         }
-        let mut rows: BTreeMap<Place, Vec<u32>> = BTreeMap::new();
+        let mut sorted = Sorted::default();
         let mut failures = Vec::new();
-        for row in 0..u32::try_from(count).expect("a batch has fewer than 2^32 rows") {
-            let failure = match places.of(row as usize) {
-                _ if splits(row as usize) => {
+        let mut goes = Err("no row was looked at yet");
+        for row in 0..count {
+            if row == 0 || !places.go_together(row, row - 1) {
+                goes = places.of(row, &mut place).map(|()| sorted.pile(&place));
+            }
+            let number = u32::try_from(row).expect("a batch has fewer than 2^32 rows");
+            let (code, message) = match goes {
+                _ if splits(row) => {
                     ("sink.file.line_end", "a text with a line end would be two lines: use json or csv".into())
                 }
                 Err(why) => ("sink.file.path", format!("a value of the row cannot be in the path of a file: {why}")),
-                Ok(place) => {
-                    rows.entry(place).or_default().push(row);
+                Ok(pile) => {
+                    sorted.piles[pile].push(number);
                     continue;
                 }
             };
-            let (code, message) = failure;
-            failures.push(RowFailure { row, code, message });
+            failures.push(RowFailure { row: number, code, message });
         }
         if !failures.is_empty() {
             self.rejected.push(Rejected { batch: batch.clone(), failures, attempts: 1 });
         }
-        rows.into_iter().map(|(place, rows)| (place, Some(UInt32Array::from(rows)))).collect()
+        sorted.finish(count)
     }
 
     fn write_to(&mut self, place: Place, rows: &RecordBatch) -> Result<(), Error> {

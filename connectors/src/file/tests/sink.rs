@@ -224,6 +224,20 @@ fn paths_are_made_of_values() {
 }
 
 #[test]
+fn rows_find_their_files_however_they_are_mixed() {
+    let scene = Scene::new("path: 'out/{user}/'", &Format::default());
+    let mut writer = scene.open();
+    writer.write(&batch(&["a", "a", "b", "a", "b", "b"].map(Some))).unwrap();
+    writer.write(&batch(&["b"; 3].map(Some))).unwrap();
+    writer.close().unwrap();
+    let ids = |text: &String| {
+        let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        rows.map(|row| row["id"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(scene.texts().iter().map(ids).collect::<Vec<_>>(), [vec![0, 1, 3], vec![2, 4, 5, 0, 1, 2]]);
+}
+
+#[test]
 fn no_value_leads_out_of_the_folder() {
     let scene = Scene::new("path: 'out/{user}/'", &Format::default());
     let mut writer = scene.open();
