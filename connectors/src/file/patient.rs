@@ -20,11 +20,44 @@ pub(super) struct Patience {
     status: Status,
     /// When it ends; never, while the pipeline runs.
     until: Arc<Mutex<Option<Instant>>>,
+    #[cfg(test)]
+    room: Room,
+}
+
+/// How many bytes fit on the disk, if there is an end to it: a real one cannot be made full in a test.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(super) struct Room(Arc<Mutex<Option<usize>>>);
+
+#[cfg(test)]
+impl Room {
+    pub(super) fn set(&self, bytes: Option<usize>) {
+        *self.0.lock() = bytes;
+    }
+
+    /// What of `bytes` fits: as of a real disk a part of them, and nothing is an error.
+    fn take<'b>(&self, bytes: &'b [u8]) -> io::Result<&'b [u8]> {
+        let mut left = self.0.lock();
+        let Some(room) = left.as_mut() else { return Ok(bytes) };
+        let fits = bytes.len().min(*room);
+        *room -= fits;
+        if fits == 0 && !bytes.is_empty() { Err(ErrorKind::StorageFull.into()) } else { Ok(&bytes[..fits]) }
+    }
 }
 
 impl Patience {
     pub(super) fn new(status: Status) -> Self {
-        Self { status, until: Arc::default() }
+        Self {
+            status,
+            until: Arc::default(),
+            #[cfg(test)]
+            room: Room::default(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> Room {
+        self.room.clone()
     }
 
     /// From now on waiting ends.
@@ -90,7 +123,11 @@ impl<W> Patient<W> {
 impl<W: Write> Write for Patient<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let out = &mut self.out;
-        let count = self.patience.with(|| out.write(bytes))?;
+        let count = self.patience.with(|| {
+            #[cfg(test)]
+            let bytes = self.patience.room.take(bytes)?;
+            out.write(bytes)
+        })?;
         self.written += count as u64;
         Ok(count)
     }

@@ -29,6 +29,10 @@ pub struct FileSink {
 impl FileSink {
     /// From the node's settings.
     pub(super) fn read(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Option<Box<dyn Sink>> {
+        Self::configured(map, cx, setup).map(|sink| Box::new(sink) as Box<dyn Sink>)
+    }
+
+    pub(super) fn configured(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> Option<Self> {
         let settings = FileSinkSettings::read_fields(map, cx)?;
         if settings.path.split('/').any(|part| part == "..") {
             let problem = settings.path.error("a sink's path cannot lead out of its folder by `..`");
@@ -36,9 +40,7 @@ impl FileSink {
             return None;
         }
         match Template::parse(&settings.path) {
-            Ok(template) => {
-                Some(Box::new(Self { settings, template, base: setup.base.clone(), format: setup.format.clone() }))
-            }
+            Ok(template) => Some(Self { settings, template, base: setup.base.clone(), format: setup.format.clone() }),
             Err(problem) => {
                 cx.push(settings.path.error(problem).help("such as `out/day={ts:%Y-%m-%d}/`"));
                 None

@@ -83,6 +83,12 @@ impl FileWriter {
             context,
         })
     }
+
+    /// What fits on the disk, for tests.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> super::patient::Room {
+        self.patience.room()
+    }
 }
 
 impl Writer for FileWriter {

@@ -36,7 +36,7 @@ pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn unpacked(path: &Path) -> String {
+pub(super) fn unpacked(path: &Path) -> String {
     let mut text = String::new();
     let file = File::open(path).unwrap();
     match path.extension().unwrap().to_str().unwrap() {

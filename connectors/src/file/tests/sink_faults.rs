@@ -7,8 +7,11 @@ use std::{
     time::Instant,
 };
 
+use arrow_array::{RecordBatch, cast::AsArray};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
 use super::{
-    sink::{Scene, batch, files},
+    sink::{Scene, batch, files, unpacked},
     *,
 };
 use crate::{
@@ -16,7 +19,9 @@ use crate::{
     file::{
         leftovers,
         patient::{Patience, Patient},
+        writer::FileWriter,
     },
+    sink::Writer,
 };
 
 fn hidden(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -100,6 +105,65 @@ fn a_full_disk_is_waited_out_and_nothing_is_lost() {
     out.write_all(b"all of it").unwrap();
     assert_eq!(status.trouble(), None);
     assert_eq!(out.into_inner().taken, b"all of it");
+}
+
+/// The texts in the only column, or the one named `user`, of all files that have their names.
+fn users(folder: &Path) -> Vec<String> {
+    let of = |path: &std::path::PathBuf| -> Vec<String> {
+        if path.extension().is_some_and(|ending| ending == "parquet") {
+            let rows = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+            let users =
+                |batch: RecordBatch| batch.column(0).as_string::<i32>().iter().flatten().map(String::from).collect();
+            return rows.flat_map(|batch| -> Vec<String> { users(batch.unwrap()) }).collect();
+        }
+        let text = unpacked(path);
+        let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        rows.map(|row| row["user"].as_str().unwrap().to_owned()).collect()
+    };
+    files(folder).iter().flat_map(of).collect()
+}
+
+#[test]
+fn a_writer_waits_while_the_disk_is_full_and_every_row_is_there_once_in_its_order() {
+    for (format, settings) in [
+        (Format::default(), "path: out/"),
+        (Format::default(), "path: out/\nroll: {rows: 700}"),
+        (Format::default(), "path: out/\ncompression: gzip"),
+        (Format::default(), "path: out/\ncompression: zstd"),
+        (Format::Parquet, "path: out/"),
+    ] {
+        let scene = Scene::new(settings, &format);
+        let sink = node(settings, &setup(scene.base.path(), &format), FileSink::configured).unwrap();
+        let context = scene.context();
+        let status = context.status.clone();
+        status.up();
+        let mut writer = FileWriter::new(sink, context).unwrap();
+        let room = writer.room();
+        // Less than any of the files, so that it fills up in the middle of one.
+        room.set(Some(3000));
+        // More than what is gathered in memory before a file is written to.
+        let expected: Vec<String> = (0..2000).map(|row| format!("{row}-{}", uuid::Uuid::new_v4()).repeat(8)).collect();
+        let rows = expected.clone();
+        let writing = std::thread::spawn(move || {
+            for part in rows.chunks(500) {
+                writer.write(&batch(&part.iter().map(|user| Some(user.as_str())).collect::<Vec<_>>())).unwrap();
+            }
+            writer.barrier(1).unwrap();
+            writer.close().unwrap()
+        });
+        let started = Instant::now();
+        while status.trouble().is_none() {
+            assert!(started.elapsed() < Duration::from_secs(20), "{settings}: the status tells of the full disk");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!writing.is_finished(), "{settings}");
+        assert_eq!(files(scene.base.path()).len(), 0, "{settings}: half a file has no name");
+        room.set(None);
+        let progress = writing.join().unwrap();
+        assert_eq!((progress.durable, progress.rejected.len()), (1, 0), "{settings}");
+        assert_eq!(status.trouble(), None, "{settings}");
+        assert_eq!(users(scene.base.path()), expected, "{settings}");
+    }
 }
 
 #[test]
