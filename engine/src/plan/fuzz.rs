@@ -109,7 +109,9 @@ fn any_pipeline_file_is_planned_or_refused() {
     let path = folder.path().join("pipeline.yaml");
     let (seeds, started) = (seeds(), Instant::now());
     let (mut runs, mut planned) = (0_u64, 0_u64);
-    while started.elapsed() < time {
+    // On a busy machine until one was right: else the mutations destroy too much to reach what lies behind the parser.
+    while started.elapsed() < time || planned == 0 {
+        assert!(started.elapsed() < time + Duration::from_secs(30), "none of {runs} files was right");
         runs += 1;
         let mut random = Random(runs.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let bytes = mutate(&seeds[random.below(seeds.len())], &mut random);
@@ -128,6 +130,4 @@ fn any_pipeline_file_is_planned_or_refused() {
         planned += u64::from(survived.unwrap_or_default());
     }
     println!("{runs} files in {:?}, {planned} of them right", started.elapsed());
-    // Else the mutations destroy too much to reach what lies behind the parser.
-    assert!(planned > 0);
 }

@@ -285,7 +285,7 @@ fn mistakes_have_a_place() {
     refused(
         "SELECT id, text AS id FROM clicks",
         expect![
-            "0:0 schema contains qualified field name clicks.id and unqualified field name id which would be ambiguous"
+            "0:0 two columns are named `id` (give one of them another name with AS)"
         ],
     );
     refused(
