@@ -171,6 +171,11 @@ pub trait Reader: Send {
         Vec::new()
     }
 
+    /// Records that were fetched and wait for the next polls, for sources that fetch ahead.
+    fn queued(&self) -> Vec<(Partition, u64)> {
+        Vec::new()
+    }
+
     /// Ends reading. After the last commit; must not block for long.
     fn close(&mut self) {}
 }

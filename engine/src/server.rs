@@ -40,7 +40,7 @@ impl Metrics {
 
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("riverhook_records_total", "Records in and out of a node.");
+    describe_counter!("riverhook_records_total", "Records in and out of a node, by kind: source, step or sink.");
     describe_counter!(
         "riverhook_bytes_total",
         "Bytes in and out of a node: payload bytes for sources, column bytes for sinks."
@@ -49,6 +49,7 @@ fn describe() {
     describe_histogram!("riverhook_batch_rows", "Records in a batch as it was read.");
     describe_histogram!("riverhook_function_seconds", "Duration of a function's calls.");
     describe_gauge!("riverhook_lag_records", "Records between what was read and the partition's end.");
+    describe_gauge!("riverhook_source_queued_records", "Records that were fetched and wait to be processed.");
     describe_gauge!("riverhook_event_time_lag_seconds", "Wall-clock time less the greatest event time read.");
     describe_histogram!("riverhook_latency_seconds", "From reading a record to its sink accepting it.");
     describe_gauge!("riverhook_sink_pending_epochs", "Barriers that a sink has not answered.");

@@ -77,6 +77,18 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["linger.ms", "queue.buffering.max.ms"], "use `linger`"),
     (&["compression.type", "compression.codec"], "use `compression`"),
     (&["message.max.bytes"], "use `max_record`"),
+    (
+        &["plugin.library.paths", "ssl.engine.location", "ssl.providers", "sasl.kerberos.kinit.cmd"],
+        "it would load or run programs; a pipeline file only does that with `functions`",
+    ),
+    (
+        &["test.mock.num.brokers", "test.mock.broker.rtt"],
+        "it would put brokers that only this process sees in the place of the real ones, and records would be lost with it",
+    ),
+    (
+        &["partition.assignment.strategy"],
+        "partitions move by `cooperative-sticky`, so that a process that joins or leaves stops only those that move",
+    ),
     (&["opaque", "interceptors", "default_topic_conf", "log.queue"], "it is for programs, not for files"),
 ];
 
@@ -253,9 +265,17 @@ mod tests {
 
     #[test]
     fn what_would_break_delivery_is_refused_with_a_reason() {
-        for option in
-            ["enable.auto.commit", "acks", "partitioner", "group.id", "max.in.flight", "dr_msg_cb", "security.protocol"]
-        {
+        for option in [
+            "enable.auto.commit",
+            "acks",
+            "partitioner",
+            "group.id",
+            "max.in.flight",
+            "dr_msg_cb",
+            "security.protocol",
+            "plugin.library.paths",
+            "test.mock.num.brokers",
+        ] {
             assert!(refusal(option).is_some_and(|why| why.len() > 8), "{option}");
         }
         assert_eq!(refusal("socket.timeout.ms"), None);

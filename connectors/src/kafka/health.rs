@@ -55,7 +55,9 @@ fn meaning(code: RDKafkaErrorCode) -> Meaning {
         C::Authentication | C::SaslAuthenticationFailed | C::UnsupportedSASLMechanism | C::IllegalSASLState => {
             Meaning::Refused("refused the credentials; check `sasl` (mechanism, username, password)")
         }
-        C::SSL => Meaning::Refused("could not be reached by TLS; check `tls` (ca, certificate, key)"),
+        C::SSL => Meaning::Refused(
+            "could not be reached by TLS; check `tls` (ca, certificate, key), and that no certificate has expired",
+        ),
         C::TopicAuthorizationFailed => Meaning::Fatal(
             "does not allow this user to use the topic; give it an ACL (READ for a source, WRITE for a sink)",
         ),

@@ -201,6 +201,12 @@ impl PartitionQueue {
         into.extend(messages[..count].iter().filter_map(|message| NonNull::new(*message).map(Fetched)));
     }
 
+    /// How many records wait in it.
+    pub(super) fn len(&self) -> usize {
+        // SAFETY: the queue is ours.
+        unsafe { sys::rd_kafka_queue_length(self.queue.as_ptr()) }
+    }
+
     /// The offset behind the partition's last record as of the last fetch, if there was one.
     pub(super) fn end(&self) -> Option<i64> {
         let (mut low, mut high) = (-1, -1);

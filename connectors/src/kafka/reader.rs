@@ -216,6 +216,15 @@ impl Reader for KafkaReader {
         self.partitions.iter().filter_map(lag).collect()
     }
 
+    fn queued(&self) -> Vec<(Partition, u64)> {
+        let queued = |partition: &Arc<Assigned>| {
+            let state = partition.state();
+            let records = state.queue.as_ref()?.len() + state.fetched.len();
+            Some((partition.name.clone(), records as u64))
+        };
+        self.partitions.iter().filter_map(queued).collect()
+    }
+
     fn close(&mut self) {
         if std::mem::replace(&mut self.closed, true) {
             return;

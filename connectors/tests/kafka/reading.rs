@@ -57,6 +57,27 @@ fn all_records_come_in_order_and_a_restart_goes_on_behind_what_was_committed() {
 }
 
 #[test]
+fn several_topics_are_read_as_one_source() {
+    let Some(cluster) = Cluster::get() else { return };
+    let (one, two) = (cluster.topic("several-one", 2, &[]), cluster.topic("several-two", 1, &[]));
+    cluster.fill(&one, 2, 0, 100);
+    cluster.fill(&two, 1, 100, 50);
+    let text = format!("brokers: {}\ntopics: [{one}, {two}]", cluster.brokers);
+    let source = source(&one, &text).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut task = Task::open(&*source, read_context(&one, folder.path(), 2)).unwrap();
+    task.read(150).unwrap();
+    assert_eq!(task.all(), names(0..150));
+    let partitions: Vec<String> = task.values().keys().map(ToString::to_string).collect();
+    assert_eq!(partitions, [format!("{one}-0"), format!("{one}-1"), format!("{two}-0")]);
+    task.commit();
+    until("both topics are committed", || {
+        cluster.committed(&one, &one, 2) == [Some(50); 2] && cluster.committed(&one, &two, 1) == [Some(50)]
+    });
+    task.close();
+}
+
+#[test]
 fn what_was_not_acknowledged_is_read_again() {
     let Some(cluster) = Cluster::get() else { return };
     let topic = cluster.topic("again", 1, &[]);

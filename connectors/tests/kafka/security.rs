@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use riverhook_connectors::error::{Error, ErrorKind};
 
-use crate::cluster::{Cluster, Task, read_context, rows, server, sink, source, write_all};
+use crate::cluster::{Cluster, Task, read_context, rows, server, sink, source, until, write_all};
 
 fn opened(settings: &str) -> Result<(), Error> {
     let source = source("secure", settings).unwrap();
@@ -34,18 +34,100 @@ fn scram_and_plain_logins_work() {
         return;
     };
     let topic = cluster.topic("secure", 1, &[]);
-    let scram_user = "{ mechanism: SCRAM-SHA-256, username: alice, password: alice-secret }";
+    let scram_user = |bits| format!("sasl: {{ mechanism: SCRAM-SHA-{bits}, username: alice, password: alice-secret }}");
     let plain_user = "tls: false\nsasl: { mechanism: PLAIN, username: bob, password: bob-secret }";
-    for settings in [format!("brokers: {scram}\nsasl: {scram_user}"), format!("brokers: {plain}\n{plain_user}")] {
-        let settings = format!("{settings}\ntopic: {topic}");
-        // The users may have no rights: what counts is that the login is taken.
-        match opened(&settings) {
-            Ok(()) => {}
-            Err(error) => {
-                assert!(error.to_string().contains("ACL") || error.to_string().contains("no topic"), "{error}")
-            }
-        }
+    for settings in [
+        format!("brokers: {scram}\n{}", scram_user(256)),
+        format!("brokers: {scram}\n{}", scram_user(512)),
+        format!("brokers: {plain}\n{plain_user}"),
+    ] {
+        opened(&format!("{settings}\ntopic: {topic}")).unwrap_or_else(|error| panic!("{settings}: {error}"));
     }
+}
+
+#[test]
+fn a_user_without_rights_is_told_which_to_get() {
+    let (Some(cluster), Some(scram)) = (Cluster::get(), server("RIVERHOOK_TEST_KAFKA_SCRAM")) else { return };
+    let topic = cluster.topic("secure", 1, &[]);
+    let user = "sasl: { mechanism: SCRAM-SHA-256, username: mallory, password: mallory-secret }";
+    let error = opened(&format!("brokers: {scram}\ntopic: {topic}\n{user}\nconnect_timeout: 5s")).unwrap_err();
+    assert!(error.to_string().contains("ACL") || error.to_string().contains("no topic"), "{error}");
+}
+
+#[test]
+fn tls_and_logins_go_together() {
+    let (Some(cluster), Some(brokers), Some(ca)) =
+        (Cluster::get(), server("RIVERHOOK_TEST_KAFKA_SASL_SSL"), server("RIVERHOOK_TEST_KAFKA_CA"))
+    else {
+        return;
+    };
+    let topic = cluster.topic("secure", 1, &[]);
+    let user = |password| format!("sasl: {{ mechanism: SCRAM-SHA-256, username: alice, password: {password} }}");
+    let settings = |password| format!("brokers: {brokers}\ntopic: {topic}\ntls: {{ ca: {ca} }}\n{}", user(password));
+    opened(&settings("alice-secret")).unwrap();
+    let sink = sink(&settings("alice-secret")).unwrap();
+    write_all(&*sink, &[rows(&[("id", vec![Some("1")])])]).unwrap();
+    assert_eq!(cluster.records(&topic).len(), 1);
+    refused(&settings("wrong-secret"), ErrorKind::Fatal, "refused the credentials; check `sasl`");
+}
+
+#[test]
+fn a_certificate_of_our_own_is_shown_where_brokers_ask_for_one() {
+    let variables =
+        ["MTLS", "CA", "CLIENT_CERT", "CLIENT_KEY"].map(|name| server(&format!("RIVERHOOK_TEST_KAFKA_{name}")));
+    let (Some(cluster), [Some(brokers), Some(ca), Some(certificate), Some(key)]) = (Cluster::get(), variables) else {
+        return;
+    };
+    let topic = cluster.topic("secure", 1, &[]);
+    let base = format!("brokers: {brokers}\ntopic: {topic}\nconnect_timeout: 3s");
+    opened(&format!("{base}\ntls: {{ ca: {ca}, certificate: {certificate}, key: {key} }}")).unwrap();
+    let error = opened(&format!("{base}\ntls: {{ ca: {ca} }}")).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Fatal | ErrorKind::Unavailable), "{error}");
+}
+
+/// A server on this machine with a certificate whose time is over; it ends when dropped.
+struct Expired {
+    server: std::process::Child,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Expired {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let openssl = |arguments: &str| {
+            let mut command = std::process::Command::new("openssl");
+            command.args(arguments.split_whitespace()).current_dir(folder.path());
+            command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+            command.stderr(std::process::Stdio::null());
+            command
+        };
+        let run = |arguments: &str| assert!(openssl(arguments).status().unwrap().success(), "{arguments}");
+        std::fs::write(folder.path().join("ext"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+        run("req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=authority -keyout ca.key -out ca.crt");
+        run("req -newkey rsa:2048 -nodes -subj /CN=server -keyout server.key -out server.csr");
+        run("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days -1 -extfile ext -out server.crt");
+        let serve = format!("s_server -accept 127.0.0.1:{port} -cert server.crt -key server.key -quiet");
+        let server = openssl(&serve).spawn().unwrap();
+        until("it listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Self { server, folder, port }
+    }
+}
+
+impl Drop for Expired {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn an_expired_certificate_stops_with_a_clear_error() {
+    let expired = Expired::start();
+    let ca = expired.folder.path().join("ca.crt");
+    let settings = format!("brokers: 127.0.0.1:{}\ntopic: t\ntls: {{ ca: {} }}", expired.port, ca.display());
+    refused(&settings, ErrorKind::Fatal, "no certificate has expired");
 }
 
 #[test]

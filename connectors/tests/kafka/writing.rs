@@ -129,3 +129,18 @@ fn what_is_in_flight_is_bounded_and_all_of_it_arrives() {
     assert!(progress.durable == 1 && progress.rejected.is_empty());
     assert_eq!(cluster.records(&topic).len(), 40_000);
 }
+
+#[test]
+fn every_compression_is_written_and_can_be_read() {
+    let Some(cluster) = Cluster::get() else { return };
+    for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = cluster.topic("packed", 1, &[]);
+        let sink = sink(&settings(&cluster, &topic, &format!("compression: {compression}"))).unwrap();
+        let texts: Vec<String> = (0..1000).map(|n| format!("the same words again and again {n}")).collect();
+        let column = texts.iter().map(|text| Some(text.as_str())).collect();
+        write_all(&*sink, &[rows(&[("id", column)])]).unwrap();
+        let records = cluster.records(&topic);
+        assert_eq!(records.len(), 1000, "{compression}");
+        assert!(records.iter().zip(&texts).all(|(record, text)| has(record, text)), "{compression}");
+    }
+}

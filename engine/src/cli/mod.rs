@@ -58,7 +58,10 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return not_understood(&error),
+    };
     arguments.log.install();
     match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
@@ -70,6 +73,27 @@ pub fn main() -> ExitCode {
         Command::Positions(arguments) => positions::positions(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
     }
+}
+
+/// Commands that are not there yet, and what they will do.
+const LATER: [(&str, &str); 5] = [
+    ("invoke", "running one function once"),
+    ("replay", "running dead letters again"),
+    ("serve", "a server with many pipelines"),
+    ("tap", "showing the records of a running pipeline"),
+    ("usage", "the ledger of functions' invocations"),
+];
+
+/// Says what is wrong with the command line, or the help that was asked for.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    use clap::error::{ContextKind, ContextValue};
+    if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+        && let Some((_, what)) = LATER.iter().find(|(later, _)| later == name)
+    {
+        eprintln!("error: `{name}` is not there yet: {what} will come with a later version");
+        return ExitCode::from(WRONG);
+    }
+    error.exit()
 }
 
 /// The exit code for a wrong file or command line.

@@ -19,7 +19,7 @@ use super::{
     control::Control,
     letters::{Failure, PayloadOf, Stage, letters},
     machine::{Machine, bind, machine},
-    meter::NodeMeter,
+    meter::{Failures, StepMeter},
     outlet::Outlet,
     source_stage::Staged,
 };
@@ -34,7 +34,7 @@ struct Step {
     machine: Machine,
     on_error: OnError,
     edges: Arc<[Edge]>,
-    meter: NodeMeter,
+    meter: StepMeter,
     barrier: Epoch,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Chain {
     source: Arc<str>,
     source_edges: Arc<[Edge]>,
     source_on_error: OnError,
-    source_meter: NodeMeter,
+    source_failures: Failures,
     steps: BTreeMap<usize, Step>,
     outlets: BTreeMap<usize, Outlet>,
     letters: Option<Outlet>,
@@ -74,7 +74,7 @@ impl Chain {
             source: Arc::clone(&source.name),
             source_edges: source.edges.clone().into(),
             source_on_error: source.on_error,
-            source_meter: NodeMeter::new(&plan.name, &source.name),
+            source_failures: Failures::new(&plan.name, &source.name),
             steps: BTreeMap::new(),
             outlets: BTreeMap::new(),
             letters: plan.letters.map(&mut outlet).transpose()?,
@@ -112,7 +112,7 @@ impl Chain {
                         machine,
                         on_error: node.on_error,
                         edges: node.edges.clone().into(),
-                        meter: NodeMeter::new(&plan.name, &node.name),
+                        meter: StepMeter::new(&plan.name, &node.name),
                         barrier: 0,
                     };
                     self.steps.insert(step, made);
@@ -135,7 +135,7 @@ impl Chain {
                 function: None,
             };
             for failed in &staged.failed {
-                self.source_meter.failed(Stage::Decode, failed.code);
+                self.source_failures.count(Stage::Decode, failed.code);
             }
             let payload = match staged.whole {
                 None => PayloadOf::Raw(&staged.values),
@@ -235,7 +235,7 @@ impl Chain {
         node.meter.rows_in(batch.records.num_rows());
         let done = node.machine.run(branch, batch, now);
         for failed in &done.failed {
-            node.meter.failed(done.stage, failed.code);
+            node.meter.failures.count(done.stage, failed.code);
         }
         let edges = Arc::clone(&node.edges);
         node.meter.rows_out(done.out.iter().map(|batch| batch.records.num_rows()).sum());
@@ -253,7 +253,7 @@ impl Chain {
         for rejected in rejected {
             let outlet = self.outlets.get_mut(&sink).expect("only sinks of this chain are asked");
             for failed in &rejected.failures {
-                outlet.meter.failed(Stage::Sink, failed.code);
+                outlet.meter.failures.count(Stage::Sink, failed.code);
             }
             let (name, on_error) = (Arc::clone(&outlet.name), outlet.on_error);
             let failing =

@@ -21,7 +21,7 @@ pub struct Control {
     remaining: Option<AtomicI64>,
     /// When a record was last read: monotonic milliseconds.
     last_record: AtomicU64,
-    tasks: Mutex<usize>,
+    tasks: Mutex<Tasks>,
     all_ended: Condvar,
     /// Records behind the ends of their partitions, by source and task.
     lags: Mutex<BTreeMap<(Arc<str>, usize), u64>>,
@@ -29,6 +29,15 @@ pub struct Control {
     pub clock: Arc<dyn Clock>,
     /// The counts.
     pub totals: Totals,
+}
+
+/// How many threads are where.
+#[derive(Debug, Default)]
+struct Tasks {
+    /// Sources that are not open yet: they may wait for a server, and have read nothing.
+    opening: usize,
+    /// Tasks that read.
+    running: usize,
 }
 
 /// Counts of a whole run.
@@ -69,7 +78,7 @@ impl Control {
             error: Mutex::new(None),
             remaining: limit.map(|limit| AtomicI64::new(i64::try_from(limit).unwrap_or(i64::MAX))),
             last_record: AtomicU64::new(0),
-            tasks: Mutex::new(0),
+            tasks: Mutex::default(),
             all_ended: Condvar::new(),
             lags: Mutex::default(),
             clock,
@@ -136,21 +145,63 @@ impl Control {
         (!lags.is_empty()).then(|| lags.values().sum())
     }
 
-    pub(super) fn task_started(&self) {
-        *self.tasks.lock() += 1;
+    pub(super) fn opening(self: &Arc<Self>) -> Opening {
+        self.tasks.lock().opening += 1;
+        Opening(Arc::clone(self))
     }
 
-    pub(super) fn task_ended(&self) {
-        *self.tasks.lock() -= 1;
-        self.all_ended.notify_all();
+    /// Counts `tasks` that begin to read; `None` when the run was stopped while their source was opened.
+    pub(super) fn running(self: &Arc<Self>, tasks: usize) -> Option<Vec<RunningTask>> {
+        let mut counts = self.tasks.lock();
+        // Under the lock: from the moment `wait` was told that all ended, nothing begins.
+        if self.stopping() {
+            return None;
+        }
+        counts.running += tasks;
+        Some((0..tasks).map(|_| RunningTask(Arc::clone(self))).collect())
     }
 
-    /// Waits until all tasks ended or `timeout` passed; whether they all ended.
+    /// Waits until all tasks ended or `timeout` passed; whether they all ended. A stopped run does not wait for sources
+    /// that are still being opened.
     pub fn wait(&self, timeout: std::time::Duration) -> bool {
+        let ended = |tasks: &Tasks| tasks.running == 0 && (tasks.opening == 0 || self.stopping());
         let mut tasks = self.tasks.lock();
-        if *tasks > 0 {
+        if !ended(&tasks) {
             self.all_ended.wait_for(&mut tasks, timeout);
         }
-        *tasks == 0
+        ended(&tasks)
+    }
+
+    /// Whether all sources were opened, or gave up.
+    pub(super) fn all_opened(&self) -> bool {
+        self.tasks.lock().opening == 0
+    }
+
+    fn ended(&self, count: impl FnOnce(&mut Tasks)) {
+        if std::thread::panicking() {
+            self.fail(Error::failed(
+                "a task panicked; this is a bug in Riverhook: please report it with the lines above",
+            ));
+        }
+        count(&mut self.tasks.lock());
+        self.all_ended.notify_all();
+    }
+}
+
+/// Counts a source that is being opened, until it is dropped. A panic meanwhile ends the run.
+pub(super) struct Opening(Arc<Control>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.ended(|tasks| tasks.opening -= 1);
+    }
+}
+
+/// Counts a task that reads, until it is dropped. A panic meanwhile ends the run.
+pub(super) struct RunningTask(Arc<Control>);
+
+impl Drop for RunningTask {
+    fn drop(&mut self) {
+        self.0.ended(|tasks| tasks.running -= 1);
     }
 }

@@ -12,6 +12,7 @@ pub(super) struct PartitionMeter {
     records: Counter,
     bytes: Counter,
     lag: Gauge,
+    queued: Gauge,
     event_time_lag: Gauge,
 }
 
@@ -38,11 +39,13 @@ impl SourceMeter {
                 ("node", self.source.to_string()),
                 ("partition", partition.to_string()),
             ];
-            let counted = [labels.as_slice(), &[("direction", "in".to_owned())]].concat();
+            let counted =
+                [labels.as_slice(), &[("kind", "source".to_owned()), ("direction", "in".to_owned())]].concat();
             let meter = PartitionMeter {
                 records: counter!("riverhook_records_total", &counted),
                 bytes: counter!("riverhook_bytes_total", &counted),
                 lag: gauge!("riverhook_lag_records", &labels),
+                queued: gauge!("riverhook_source_queued_records", &labels),
                 event_time_lag: gauge!("riverhook_event_time_lag_seconds", &labels),
             };
             self.partitions.insert(partition.clone(), meter);
@@ -57,15 +60,21 @@ impl SourceMeter {
         meter.bytes.increment(bytes as u64);
     }
 
-    /// The lags of the partitions that are read now; one that is no longer ours lags nowhere.
-    pub(super) fn lags(&mut self, lags: &[(Partition, u64)]) {
+    /// How far the partitions that are read now are behind, and what is fetched of them and waits.
+    pub(super) fn lags(&mut self, lags: &[(Partition, u64)], queued: &[(Partition, u64)]) {
+        self.set(lags, |meter| &meter.lag);
+        self.set(queued, |meter| &meter.queued);
+    }
+
+    /// A partition that is no longer ours has nothing.
+    fn set(&mut self, values: &[(Partition, u64)], gauge: fn(&PartitionMeter) -> &Gauge) {
         for (partition, meter) in &self.partitions {
-            if !lags.iter().any(|(read, _)| read == partition) {
-                meter.lag.set(0.0);
+            if !values.iter().any(|(read, _)| read == partition) {
+                gauge(meter).set(0.0);
             }
         }
-        for (partition, records) in lags {
-            self.partition(partition).lag.set(*records as f64);
+        for (partition, value) in values {
+            gauge(self.partition(partition)).set(*value as f64);
         }
     }
 
@@ -74,34 +83,38 @@ impl SourceMeter {
     }
 }
 
-/// The metrics of a step or a sink.
-pub(super) struct NodeMeter {
+/// A node's failed records, by stage and code.
+pub(super) struct Failures {
     pipeline: Arc<str>,
     node: Arc<str>,
-    rows_in: Counter,
-    rows_out: Counter,
-    bytes_out: Counter,
-    latency: Histogram,
-    pending: Gauge,
-    inflight: Gauge,
-    errors: HashMap<(Stage, &'static str), Counter>,
+    counters: HashMap<(Stage, &'static str), Counter>,
 }
 
-impl NodeMeter {
+impl Failures {
     pub(super) fn new(pipeline: &Arc<str>, node: &Arc<str>) -> Self {
-        let labels = [("pipeline", pipeline.to_string()), ("node", node.to_string())];
-        let directed = |direction: &str| [labels.as_slice(), &[("direction", direction.to_owned())]].concat();
-        Self {
-            pipeline: Arc::clone(pipeline),
-            node: Arc::clone(node),
-            rows_in: counter!("riverhook_records_total", &directed("in")),
-            rows_out: counter!("riverhook_records_total", &directed("out")),
-            bytes_out: counter!("riverhook_bytes_total", &directed("out")),
-            latency: histogram!("riverhook_latency_seconds", &labels),
-            pending: gauge!("riverhook_sink_pending_epochs", &labels),
-            inflight: gauge!("riverhook_sink_inflight_bytes", &labels),
-            errors: HashMap::new(),
-        }
+        Self { pipeline: Arc::clone(pipeline), node: Arc::clone(node), counters: HashMap::new() }
+    }
+
+    pub(super) fn count(&mut self, stage: Stage, code: &'static str) {
+        let (pipeline, node) = (&self.pipeline, &self.node);
+        let counter = self.counters.entry((stage, code)).or_insert_with(|| {
+            counter!("riverhook_errors_total", "pipeline" => pipeline.to_string(), "node" => node.to_string(), "stage" => stage.name(), "code" => code)
+        });
+        counter.increment(1);
+    }
+}
+
+/// The metrics of a node between sources and sinks.
+pub(super) struct StepMeter {
+    rows_in: Counter,
+    rows_out: Counter,
+    pub(super) failures: Failures,
+}
+
+impl StepMeter {
+    pub(super) fn new(pipeline: &Arc<str>, node: &Arc<str>) -> Self {
+        let rows = |direction| counter!("riverhook_records_total", &directed(pipeline, node, "step", direction));
+        Self { rows_in: rows("in"), rows_out: rows("out"), failures: Failures::new(pipeline, node) }
     }
 
     pub(super) fn rows_in(&self, rows: usize) {
@@ -111,11 +124,36 @@ impl NodeMeter {
     pub(super) fn rows_out(&self, rows: usize) {
         self.rows_out.increment(rows as u64);
     }
+}
 
-    /// A sink accepted rows that were read `latency` microseconds ago.
+/// The metrics of a sink.
+pub(super) struct SinkMeter {
+    rows: Counter,
+    bytes: Counter,
+    latency: Histogram,
+    pending: Gauge,
+    inflight: Gauge,
+    pub(super) failures: Failures,
+}
+
+impl SinkMeter {
+    pub(super) fn new(pipeline: &Arc<str>, node: &Arc<str>) -> Self {
+        let labels = [("pipeline", pipeline.to_string()), ("node", node.to_string())];
+        let out = directed(pipeline, node, "sink", "out");
+        Self {
+            rows: counter!("riverhook_records_total", &out),
+            bytes: counter!("riverhook_bytes_total", &out),
+            latency: histogram!("riverhook_latency_seconds", &labels),
+            pending: gauge!("riverhook_sink_pending_epochs", &labels),
+            inflight: gauge!("riverhook_sink_inflight_bytes", &labels),
+            failures: Failures::new(pipeline, node),
+        }
+    }
+
+    /// The sink accepted rows that were read `latency` microseconds ago.
     pub(super) fn written(&self, rows: usize, bytes: usize, latency: i64) {
-        self.rows_out.increment(rows as u64);
-        self.bytes_out.increment(bytes as u64);
+        self.rows.increment(rows as u64);
+        self.bytes.increment(bytes as u64);
         self.latency.record_many(latency.max(0) as f64 / 1e6, rows);
     }
 
@@ -125,14 +163,15 @@ impl NodeMeter {
         add(&self.pending, epochs);
         add(&self.inflight, bytes);
     }
+}
 
-    pub(super) fn failed(&mut self, stage: Stage, code: &'static str) {
-        let (pipeline, node) = (&self.pipeline, &self.node);
-        let counter = self.errors.entry((stage, code)).or_insert_with(|| {
-            counter!("riverhook_errors_total", "pipeline" => pipeline.to_string(), "node" => node.to_string(), "stage" => stage.name(), "code" => code)
-        });
-        counter.increment(1);
-    }
+fn directed(pipeline: &str, node: &str, kind: &str, direction: &str) -> [(&'static str, String); 4] {
+    [
+        ("pipeline", pipeline.to_owned()),
+        ("node", node.to_owned()),
+        ("kind", kind.to_owned()),
+        ("direction", direction.to_owned()),
+    ]
 }
 
 /// Writers of several tasks share a gauge.

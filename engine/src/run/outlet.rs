@@ -8,14 +8,14 @@ use riverhook_connectors::{
     sink::{Rejected, Writer},
 };
 
-use super::meter::NodeMeter;
+use super::meter::SinkMeter;
 use crate::{config::OnError, error::Error};
 
 /// A writer and its bookkeeping.
 pub(super) struct Outlet {
     pub(super) name: Arc<str>,
     pub(super) on_error: OnError,
-    pub(super) meter: NodeMeter,
+    pub(super) meter: SinkMeter,
     writer: Box<dyn Writer>,
     /// The newest barrier that was put behind the rows.
     barrier: Epoch,
@@ -29,14 +29,13 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(name: Arc<str>, on_error: OnError, meter: NodeMeter, writer: Box<dyn Writer>) -> Self {
+    pub(super) fn new(name: Arc<str>, on_error: OnError, meter: SinkMeter, writer: Box<dyn Writer>) -> Self {
         let unanswered = VecDeque::new();
         Self { name, on_error, meter, writer, barrier: 0, durable: 0, given: 0, unanswered, closed: false }
     }
 
     pub(super) fn write(&mut self, batch: &Batch, clock: &dyn Clock) -> Result<(), Error> {
         let (rows, bytes) = (batch.records.num_rows(), batch.bytes());
-        self.meter.rows_in(rows);
         self.given += bytes;
         self.meter.pending(0, signed(bytes));
         self.writer.write(batch).map_err(|error| Error::of_node(&self.name, error))?;

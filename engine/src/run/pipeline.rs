@@ -11,8 +11,8 @@ use riverhook_connectors::{
 
 use super::{
     chain::Chain,
-    control::Control,
-    meter::NodeMeter,
+    control::{Control, Opening, RunningTask},
+    meter::SinkMeter,
     outlet::Outlet,
     source_stage::SourceStage,
     task::{Barriers, Task},
@@ -66,8 +66,8 @@ pub fn start(plan: Plan, options: &Options) -> Result<Running, Error> {
     let mut threads = Vec::new();
     for source in 0..shared.plan.sources.len() {
         let (shared_here, name) = (Arc::clone(&shared), Arc::clone(&shared.plan.sources[source].name));
-        shared.control.task_started();
-        threads.push(spawn(&name, move || shared_here.run_source(source))?);
+        let opening = shared.control.opening();
+        threads.push(spawn(&name, move || shared_here.run_source(source, opening))?);
     }
     Ok(Running {
         plan: Arc::clone(&shared.plan),
@@ -79,8 +79,12 @@ pub fn start(plan: Plan, options: &Options) -> Result<Running, Error> {
 }
 
 impl Running {
-    /// Waits for the threads, which must have been told to stop or be at their end.
+    /// Waits for the threads, which must have been told to stop or be at their end. One that still waits for its
+    /// source's server is left behind: it has read nothing.
     pub fn join(self) {
+        if !self.control.all_opened() {
+            return;
+        }
         for thread in self.threads {
             // A panic was already told as the run's error by the thread's own guard.
             let _ = thread.join();
@@ -117,61 +121,38 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::Joi
         .map_err(|error| Error::failed(format!("cannot start a thread: {error}")))
 }
 
-/// Counts a task's end even when it panics.
-struct TaskGuard(Arc<Control>);
-
-impl Drop for TaskGuard {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.fail(Error::failed(
-                "a task panicked; this is a bug in Riverhook: please report it with the lines above",
-            ));
-        }
-        self.0.task_ended();
-    }
-}
-
 /// Runs a task to its end. An error is told before the task is dropped, because closing a client may hang.
-fn run(mut task: Task, control: &Control) {
+fn run(mut task: Task, control: &Control, running: RunningTask) {
     if let Err(error) = task.run() {
         control.fail(error);
     }
+    drop(task);
+    drop(running);
 }
 
 impl Shared {
     /// Opens a source and runs its readers: the first on this thread, the others on threads of their own.
-    fn run_source(self: Arc<Self>, source: usize) {
-        let guard = TaskGuard(Arc::clone(&self.control));
+    fn run_source(self: Arc<Self>, source: usize, opening: Opening) {
         let tasks = match self.tasks(source) {
             Ok(tasks) => tasks,
             Err(error) => return self.control.fail(error),
         };
-        let mut tasks = tasks.into_iter();
+        let Some(counted) = self.control.running(tasks.len()) else { return };
+        drop(opening);
+        let mut tasks = tasks.into_iter().zip(counted);
         let first = tasks.next();
-        let others: Vec<_> = tasks.filter_map(|task| self.beside(task)).collect();
-        if let Some(task) = first {
-            run(task, &self.control);
+        let others: Vec<_> = tasks.filter_map(|(task, running)| self.beside(task, running)).collect();
+        if let Some((task, running)) = first {
+            run(task, &self.control, running);
         }
-        drop(guard);
         for other in others {
             let _ = other.join();
         }
     }
 
-    fn beside(&self, task: Task) -> Option<thread::JoinHandle<()>> {
-        let control = Arc::clone(&self.control);
-        control.task_started();
-        let name = Arc::clone(&task.source);
-        let started = spawn(&name, move || {
-            let guard = TaskGuard(control);
-            run(task, &guard.0);
-        });
-        started
-            .map_err(|error| {
-                self.control.task_ended();
-                self.control.fail(error);
-            })
-            .ok()
+    fn beside(&self, task: Task, running: RunningTask) -> Option<thread::JoinHandle<()>> {
+        let (name, control) = (Arc::clone(&task.source), Arc::clone(&self.control));
+        spawn(&name, move || run(task, &control, running)).map_err(|error| self.control.fail(error)).ok()
     }
 
     fn tasks(&self, source: usize) -> Result<Vec<Task>, Error> {
@@ -242,6 +223,6 @@ impl Shared {
             io: self.io.clone(),
         });
         let writer = writer.map_err(|error| Error::of_node(&node.name, error))?;
-        Ok(Outlet::new(Arc::clone(&node.name), node.on_error, NodeMeter::new(&plan.name, &node.name), writer))
+        Ok(Outlet::new(Arc::clone(&node.name), node.on_error, SinkMeter::new(&plan.name, &node.name), writer))
     }
 }

@@ -188,7 +188,7 @@ impl Task {
 
     fn report_lag(&mut self) {
         let lags = self.reader.lag();
-        self.stage.meter.lags(&lags);
+        self.stage.meter.lags(&lags, &self.reader.queued());
         self.control.set_lag((Arc::clone(&self.source), self.number), lags.iter().map(|(_, records)| records).sum());
     }
 }

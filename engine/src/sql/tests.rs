@@ -284,9 +284,7 @@ fn mistakes_have_a_place() {
     );
     refused(
         "SELECT id, text AS id FROM clicks",
-        expect![
-            "0:0 two columns are named `id` (give one of them another name with AS)"
-        ],
+        expect!["0:0 two columns are named `id` (give one of them another name with AS)"],
     );
     refused(
         "SELECT json_get(text, 'a') AS a FROM clicks",

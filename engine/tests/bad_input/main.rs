@@ -9,7 +9,7 @@ use std::{io::Read, net::TcpListener, time::Duration};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use support::{Folder, eventually, free_port};
+use support::{Folder, eventually, free_port, get};
 
 const PIPELINE: &str = r#"
 name: bad
@@ -201,13 +201,4 @@ fn readiness_tells_the_truth() {
     running.signal("TERM");
     running.wait(Duration::from_secs(30)).expect(0);
     assert_eq!(folder.rows("out"), [json!({"id": 1, "name": null, "share": null})]);
-}
-
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    use std::io::Write;
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    Some((text.get(9..12)?.parse().ok()?, text))
 }

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod command_line;
 mod infer;
 mod init;
 mod pipeline_tests;

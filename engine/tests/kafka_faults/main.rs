@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Folder, eventually, free_port};
+use support::{Folder, eventually, free_port, get};
 
 fn pipeline(name: &str, brokers: &str, more: &str) -> String {
     format!(
@@ -55,12 +55,19 @@ fn kafka_down_at_start_is_waited_for_and_then_given_up() {
 }
 
 fn status(port: u16, path: &str) -> Option<u16> {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    text.get(9..12)?.parse().ok()
+    get(port, path).map(|(status, _)| status)
+}
+
+#[test]
+fn kafka_down_at_start_does_not_keep_the_process_when_it_is_told_to_stop() {
+    let text = pipeline("down", &format!("127.0.0.1:{}", free_port()), "");
+    let folder = Folder::with_pipeline(&text.replace("connect_timeout: 3s", "connect_timeout: 60s"));
+    let running = folder.start(&["run", "pipeline.yaml"]);
+    std::thread::sleep(Duration::from_secs(1));
+    let told = Instant::now();
+    running.signal("TERM");
+    running.wait(Duration::from_secs(30)).expect(0);
+    assert!(told.elapsed() < Duration::from_secs(3), "it took {:?}", told.elapsed());
 }
 
 #[test]

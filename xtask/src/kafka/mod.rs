@@ -27,7 +27,7 @@ Prints one `export NAME=value` a variable, the broker's process id, and `ready` 
 SIGTERM, and with an error when the broker dies. The folder of --dir holds data/, server.properties, kafka.log and pid.
 
   RIVERHOOK_TEST_KAFKA              no authentication, no TLS
-  RIVERHOOK_TEST_KAFKA_SCRAM        SASL_PLAINTEXT with SCRAM-SHA-256
+  RIVERHOOK_TEST_KAFKA_SCRAM        SASL_PLAINTEXT with SCRAM-SHA-256 or SCRAM-SHA-512
   RIVERHOOK_TEST_KAFKA_SASL_PLAIN   SASL_PLAINTEXT with PLAIN
   RIVERHOOK_TEST_KAFKA_SSL          TLS
   RIVERHOOK_TEST_KAFKA_SASL_SSL     SASL_SSL with SCRAM-SHA-256

@@ -13,8 +13,11 @@ pub(super) struct Ports {
 }
 
 /// The accounts that are written into the metadata when the data folder is formatted.
-pub(super) const SCRAM_ACCOUNTS: [&str; 2] =
-    ["SCRAM-SHA-256=[name=alice,password=alice-secret]", "SCRAM-SHA-256=[name=mallory,password=mallory-secret]"];
+pub(super) const SCRAM_ACCOUNTS: [&str; 3] = [
+    "SCRAM-SHA-256=[name=alice,password=alice-secret]",
+    "SCRAM-SHA-512=[name=alice,password=alice-secret]",
+    "SCRAM-SHA-256=[name=mallory,password=mallory-secret]",
+];
 
 /// The settings of a single node that keeps its data in `data` and finds its certificates in `certificates`.
 pub(super) fn server_properties(ports: &Ports, data: &Path, certificates: &Path) -> String {
@@ -60,9 +63,11 @@ log.cleaner.dedupe.buffer.size=8388608
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 
-sasl.enabled.mechanisms=SCRAM-SHA-256,PLAIN
-listener.name.sasl.sasl.enabled.mechanisms=SCRAM-SHA-256,PLAIN
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
+listener.name.sasl.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
 listener.name.sasl.scram-sha-256.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl.plain.sasl.jaas.config=\
 org.apache.kafka.common.security.plain.PlainLoginModule required user_bob=\"bob-secret\";

@@ -197,6 +197,10 @@ impl Reader for HttpReader {
         vec![(self.partition.clone(), self.server.queue.lag())]
     }
 
+    fn queued(&self) -> Vec<(Partition, u64)> {
+        self.lag()
+    }
+
     fn close(&mut self) {
         self.server.queue.close();
         self.server.closing.send_replace(true);

@@ -20,7 +20,7 @@ pub use given::Given;
 pub use stub::Answer;
 
 use self::{given::Records, recorder::Recorder, stub::stub};
-use super::{chain::Chain, control::Control, meter::NodeMeter, outlet::Outlet, source_stage::SourceStage};
+use super::{chain::Chain, control::Control, meter::SinkMeter, outlet::Outlet, source_stage::SourceStage};
 use crate::{
     error::Error,
     plan::{Plan, SourceNode, Work},
@@ -124,7 +124,7 @@ impl Recorders {
         let tap = &self.by_sink[&sink];
         let name: Arc<str> = tap.node.as_str().into();
         let recorder = Recorder::new(&tap.schema, Arc::clone(&tap.rows))?;
-        let meter = NodeMeter::new(&plan.name, &name);
+        let meter = SinkMeter::new(&plan.name, &name);
         Ok(Outlet::new(name, crate::config::OnError::Fail, meter, Box::new(recorder)))
     }
 
