@@ -62,7 +62,7 @@ fn several_topics_are_read_as_one_source() {
     let (one, two) = (cluster.topic("several-one", 2, &[]), cluster.topic("several-two", 1, &[]));
     cluster.fill(&one, 2, 0, 100);
     cluster.fill(&two, 1, 100, 50);
-    let text = format!("brokers: {}\ntopics: [{one}, {two}]", cluster.brokers);
+    let text = format!("brokers: {}\ntopic: [{one}, {two}]", cluster.brokers);
     let source = source(&one, &text).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut task = Task::open(&*source, read_context(&one, folder.path(), 2)).unwrap();
