@@ -108,11 +108,12 @@ pub(super) fn check(mut connection: KafkaConnection, base: &Path, cx: &mut Readi
         cx.push(diagnostic);
     };
     for option in &connection.options.0 {
-        let (name, value) = (option.name.as_str(), &option.value.0);
+        let (name, value) = (option.name.as_str(), &option.value.value.0);
+        let error = |message| Diagnostic::error(option.name_span, message).at(&option.value.path);
         if let Some(why) = refusal(name) {
-            wrong(Diagnostic::error(option.name_span, format!("the option `{name}` cannot be set here")).help(why));
-        } else if let Err(error) = ClientConfig::new().set(name, value).create_native_config() {
-            wrong(Diagnostic::error(option.name_span, reason(&error, name)));
+            wrong(error(format!("the option `{name}` cannot be set here")).help(why));
+        } else if let Err(refused) = ClientConfig::new().set(name, value).create_native_config() {
+            wrong(error(reason(&refused, name)));
         }
     }
     if let (Some(sasl), None) = (&connection.sasl, &connection.tls)
@@ -194,7 +195,7 @@ fn certificates(config: &mut ClientConfig, files: &TlsFiles) {
 /// The user's own options, last.
 fn options(config: &mut ClientConfig, connection: &KafkaConnection) {
     for (name, value) in connection.options.iter() {
-        config.set(name, &value.0);
+        config.set(name, &value.value.0);
     }
 }
 

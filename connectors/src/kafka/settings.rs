@@ -24,7 +24,7 @@ settings! {
         /// How long to wait for the brokers at start before giving up.
         pub(super) connect_timeout: Duration = Duration::from_secs(30),
         /// Any property of librdkafka, such as `socket.timeout.ms`, except those that would break delivery.
-        pub(super) options: Map<Text> = Map::default(),
+        pub(super) options: Map<Spanned<Text>> = Map::default(),
     }
 
     /// A login.

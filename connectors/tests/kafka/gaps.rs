@@ -111,16 +111,21 @@ fn retention_that_overtakes_a_running_source_stops_it_or_is_skipped() {
 #[test]
 fn a_topic_that_is_made_anew_under_a_running_source_stops_it() {
     let Some(cluster) = Cluster::get() else { return };
-    let (topic, folder) = (cluster.topic("anew-running", 1, &[]), tempfile::tempdir().unwrap());
-    cluster.fill(&topic, 1, 0, 100);
-    let source = source(&topic, &settings(&cluster, &topic, "")).unwrap();
-    let mut task = Task::open(&*source, read_context(&topic, folder.path(), 1)).unwrap();
-    task.read(100).unwrap();
-    task.commit();
-    cluster.delete(&topic);
-    cluster.create(&topic, 1, &[]);
-    cluster.fill(&topic, 1, 0, 10);
-    let text = failure(&mut task).to_string();
-    assert!(text.contains("records are lost") && text.contains("on_gap: continue"), "{text}");
-    task.close();
+    // At once; and late enough that the group has noticed that the topic is gone.
+    for gone_for in [Duration::ZERO, Duration::from_secs(3)] {
+        let (topic, folder) = (cluster.topic("anew-running", 1, &[]), tempfile::tempdir().unwrap());
+        cluster.fill(&topic, 1, 0, 100);
+        let quick = "options: { topic.metadata.propagation.max.ms: 100, topic.metadata.refresh.interval.ms: 200 }";
+        let source = source(&topic, &settings(&cluster, &topic, quick)).unwrap();
+        let mut task = Task::open(&*source, read_context(&topic, folder.path(), 1)).unwrap();
+        task.read(100).unwrap();
+        task.commit();
+        cluster.delete(&topic);
+        task.idle(gone_for).unwrap();
+        cluster.create(&topic, 1, &[]);
+        cluster.fill(&topic, 1, 0, 10);
+        let text = failure(&mut task).to_string();
+        assert!(text.contains("records are lost") && text.contains("on_gap: continue"), "{text}");
+        task.close();
+    }
 }

@@ -32,7 +32,7 @@ fn with_the_last_batch(body: &str) -> (Vec<i64>, Vec<(String, i64)>) {
     let letters = folder.rows("dead");
     let said = letters.iter().map(|letter| {
         assert_eq!((&letter["stage"], &letter["function"]), (&"function".into(), &"guest".into()), "{letter}");
-        assert!(letter["function_version"].as_str().is_some_and(|version| version.len() >= 8), "{letter}");
+        assert!(letter["version"].as_str().is_some_and(|version| version.len() >= 8), "{letter}");
         let row: serde_json::Value = serde_json::from_str(letter["payload"].as_str().unwrap()).unwrap();
         (letter["error_code"].as_str().unwrap().to_owned(), row["n"].as_i64().unwrap())
     });

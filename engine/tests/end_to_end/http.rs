@@ -66,6 +66,8 @@ fn a_sink_that_is_down_holds_back_the_senders_and_loses_nothing() {
     let sending: Vec<_> = (0..4)
         .map(|id| std::thread::spawn(move || ask(port, "POST /", &format!("{{\"id\":{id},\"ms\":500}}"))))
         .collect();
+    // Until the four are under way a fifth would be taken, and wait.
+    std::thread::sleep(Duration::from_secs(1));
     let mut refused = None;
     eventually("a request is told to come later", || {
         refused = ask(port, "POST /", "{\"id\":9,\"ms\":500}");
