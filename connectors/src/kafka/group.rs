@@ -65,6 +65,9 @@ pub(super) struct Group {
     pub(super) consumer: OnceLock<Weak<GroupConsumer>>,
     /// When to look for partitions that nobody has.
     pub(super) cover_at: Mutex<Instant>,
+    /// Where partitions that we once had would go on. Brokers forget a topic's commits with the topic: one that is made
+    /// anew while we run must not pass for one that was never read.
+    left_at: Mutex<BTreeMap<(String, i32), i64>>,
 }
 
 /// The commit under way, and when to try again after one that failed.
@@ -95,6 +98,7 @@ impl Group {
             open_readers: AtomicUsize::new(readers),
             consumer: OnceLock::new(),
             cover_at: Mutex::new(Instant::now() + COVER.0),
+            left_at: Mutex::default(),
         }
     }
 
@@ -132,6 +136,11 @@ impl Group {
         self.seats.iter().flat_map(|seat| seat.partitions.lock().clone()).collect()
     }
 
+    /// Where partitions that we once had would go on.
+    pub(super) fn left_at(&self) -> BTreeMap<(String, i32), i64> {
+        self.left_at.lock().clone()
+    }
+
     /// Gives a partition to a reader.
     pub(super) fn seat(&self, partition: Arc<Assigned>, seat: usize) {
         let seat = &self.seats[seat];
@@ -151,7 +160,11 @@ impl Group {
             seat.partitions.lock().retain(|partition| !gone.iter().any(|gone| Arc::ptr_eq(gone, partition)));
             seat.changed.store(true, Ordering::Release);
         }
-        gone.iter().for_each(|partition| partition.release());
+        for partition in gone {
+            let at = partition.state().durable;
+            self.left_at.lock().insert((partition.topic.to_string(), partition.number), at);
+            partition.release();
+        }
         self.wake();
     }
 

@@ -119,7 +119,7 @@ impl Member {
     fn begin(&self, consumer: &GroupConsumer, list: &TopicPartitionList) -> Option<BTreeMap<(String, i32), i64>> {
         let group = &self.0;
         while !group.is_stopping() && group.health.failure().is_none() {
-            match start::find(consumer, list, group.start, group.on_gap, ASK) {
+            match start::find(consumer, list, &group.left_at(), group.start, group.on_gap, ASK) {
                 Ok(begin) => return Some(begin),
                 Err(Trouble::Gap(message)) => group.fail(message),
                 Err(Trouble::Later(error)) => {

@@ -58,11 +58,13 @@ impl From<KafkaError> for Trouble {
 
 type Partitions = BTreeMap<(String, i32), i64>;
 
-/// Finds where each partition of `assigned` begins. For a topic that the group never committed, the starting points of
+/// Finds where each partition of `assigned` begins. `left_at` counts as committed where the brokers know of no commit: we
+/// had those partitions before. For a topic that the group never committed, the starting points of
 /// all its partitions are committed first, so that one that appears later is told from one that had no records yet.
 pub(super) fn find<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     assigned: &TopicPartitionList,
+    left_at: &Partitions,
     start: Start,
     on_gap: OnGap,
     timeout: Duration,
@@ -78,7 +80,10 @@ pub(super) fn find<C: ConsumerContext>(
         all.extend(partitions_of(consumer, topic, timeout)?);
     }
     all.extend(ours.iter().cloned());
-    let committed = committed(consumer, &all, timeout)?;
+    let mut committed = committed(consumer, &all, timeout)?;
+    for (partition, offset) in left_at.iter().filter(|(partition, _)| ours.contains(*partition)) {
+        committed.entry(partition.clone()).or_insert(*offset);
+    }
     let fresh: BTreeSet<_> =
         topics.iter().filter(|topic| !committed.keys().any(|(known, _)| known == *topic)).collect();
     let asked: BTreeSet<_> = all.iter().filter(|p| ours.contains(p) || fresh.contains(&p.0)).cloned().collect();
