@@ -7,15 +7,17 @@
 //! The crate is the only one that knows wasmtime, and knows nothing of connectors, SQL or the pipeline file: what to
 //! do with a failed row, when to try again and how many copies to run is the engine's to say.
 
+mod codec;
 mod columns;
 mod contract;
 mod limits;
 mod logs;
 mod wasm;
 
+pub use codec::{Codec, Codecs, JsonRows};
 pub use contract::{
-    CallError, CallErrorKind, FailedRow, Function, Instance, Invocation, LogLevel, LogLine, LogSink, OpenError, Origin,
-    Outcome, Reply, Usage,
+    CallError, CallErrorKind, Caller, FailedRow, Function, Instance, Invocation, LogLevel, LogLine, LogSink, OpenError,
+    Origin, Origins, Outcome, RecordOrigin, Reply, Usage,
 };
 pub use limits::{Grants, Limits};
 pub use wasm::{LoadError, Runtime, RuntimeError, Settings, WasmFunction};

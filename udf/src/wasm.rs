@@ -33,7 +33,7 @@ use self::compile::Compiler;
 use self::instance::WasmInstance;
 use self::sandbox::State;
 use self::ticker::Ticker;
-use crate::contract::{CallError, CallErrorKind, Function, Instance, LogSink, OpenError};
+use crate::contract::{CallError, CallErrorKind, Caller, Function, Instance, LogSink, OpenError};
 use crate::limits::{Grants, Limits};
 use crate::logs::LogGate;
 
@@ -254,7 +254,7 @@ impl Function for WasmFunction {
         Ok(Arc::clone(instance.output()))
     }
 
-    fn instance(&self, input: SchemaRef) -> Result<Box<dyn Instance>, OpenError> {
+    fn instance(&self, input: SchemaRef, _caller: &Caller) -> Result<Box<dyn Instance>, OpenError> {
         Ok(Box::new(WasmInstance::open(Arc::clone(&self.inner), input)?))
     }
 

@@ -78,7 +78,7 @@ impl Instance for WasmInstance {
         &self.output
     }
 
-    fn call(&mut self, batch: &RecordBatch, invocation: &Invocation) -> Reply {
+    fn call(&mut self, batch: &RecordBatch, invocation: &Invocation<'_>) -> Reply {
         let (mut live, cold_start) = match self.take_live() {
             Ok(live) => live,
             Err(error) => return Reply { result: Err(error), usage: Usage::default() },

@@ -1,9 +1,9 @@
 //! What one instance sees of the host, and what holds it: its memory limit, its log, its WASI without contents.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use uuid::Uuid;
 use wasmtime::component::{Linker, ResourceTable, WasmStr};
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -45,9 +45,9 @@ impl State {
     }
 
     /// Forgets what belonged to the call before.
-    pub(crate) fn begin(&mut self, invocation: u64) {
+    pub(crate) fn begin(&mut self, invocation: Uuid) {
         self.limiter.refused = None;
-        self.log.invocation.store(invocation, Ordering::Relaxed);
+        *self.log.invocation.lock() = invocation;
         self.log.dropped = 0;
         self.log.last_error = None;
     }
@@ -94,7 +94,7 @@ impl WasiView for State {
 /// The log of one instance: the function's gate, with what belongs to the call that runs.
 pub(crate) struct InstanceLog {
     gate: Arc<LogGate>,
-    invocation: Arc<AtomicU64>,
+    invocation: SharedInvocation,
     pub(crate) dropped: u64,
     /// The last line of level error: the message of a panic, if the call ends in one.
     pub(crate) last_error: Option<String>,
@@ -102,7 +102,7 @@ pub(crate) struct InstanceLog {
 
 impl InstanceLog {
     fn write(&mut self, level: LogLevel, message: String) {
-        let invocation = self.invocation.load(Ordering::Relaxed);
+        let invocation = *self.invocation.lock();
         if !self.gate.write(invocation, level, &message, Instant::now()) {
             self.dropped += 1;
         }
