@@ -45,6 +45,17 @@ fn the_second_of_two_writers_stops() {
 }
 
 #[test]
+fn a_writer_that_was_held_up_for_long_stops_too() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let (first, second) = (open(folder.path(), &runtime), open(folder.path(), &runtime));
+    // By then the number that the second one would write is collected, and free again.
+    (1..=5).for_each(|offset| first.commit("a", &at("x", offset)).unwrap());
+    let error = second.commit("a", &at("x", 99)).unwrap_err().to_string();
+    assert!(error.contains("another process"), "{error}");
+    assert_eq!(open(folder.path(), &runtime).positions("a"), at("x", 5));
+}
+
+#[test]
 fn old_manifests_are_collected() {
     let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
     let store = open(folder.path(), &runtime);
