@@ -105,6 +105,29 @@ fn every_type_has_a_text() {
     );
 }
 
+#[test]
+fn decimals_of_38_digits_never_wrap() {
+    let columns = [("w", "decimal(38,0)"), ("f", "decimal(38,37)")];
+    let refused = |field: &str, at: usize, scale: u8| {
+        format!("decode.csv.range: field {field}, byte {at}: the value does not fit decimal(38,{scale})")
+    };
+    let (most, digits) = ("9".repeat(38), format!("9.{}", "9".repeat(37)));
+    // Ten times 3.5e37 is more than an `i128` holds.
+    let too_long = format!("35{}", "0".repeat(37));
+    let cases = [
+        (format!("{most},{digits}"), format!(r#"{{"w":"{most}","f":"{digits}"}}"#)),
+        (format!("-{most},-{digits}"), format!(r#"{{"w":"-{most}","f":"-{digits}"}}"#)),
+        (format!("{too_long},"), refused("w", 0, 0)),
+        (format!("-{too_long},"), refused("w", 0, 0)),
+        ("35e37,".into(), refused("w", 0, 0)),
+        (format!("1{},", "0".repeat(38)), refused("w", 0, 0)),
+        (",35".into(), refused("f", 1, 37)),
+        (",10".into(), refused("f", 1, 37)),
+    ];
+    let cases: Vec<_> = cases.iter().map(|(message, expected)| (message.as_str(), expected.as_str())).collect();
+    check(&headerless(), &columns, &cases);
+}
+
 fn with_header(columns: &[(&str, &str)], header: &str) -> Result<CsvDecoder, String> {
     let mut decoder = CsvDecoder::new(schema(columns), &CsvSettings::default(), None).unwrap();
     decoder.header(header.as_bytes()).map_err(|error| error.to_string())?;
