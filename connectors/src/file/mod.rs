@@ -3,7 +3,8 @@
 //!
 //! The source's way: `names` finds files, a reader (`source`) takes one after the other, `input` gives a file's
 //! bytes unpacked, `records` cuts them by `cut`, `whole` and `rows` do it for formats that are not lines;
-//! `follow` watches what was read to its end. A partition is a file by its name as found, a position the next byte of
+//! `follow` watches what was read to its end; `marks` remembers what tells a file from another one under its name, for
+//! positions that `noted` tells to be durable. A partition is a file by its name as found, a position the next byte of
 //! the unpacked file (for Parquet the next row).
 //!
 //! The sink's way: `template` says which file a row goes to, a writer (`sink`) keeps the open files, and an
@@ -15,8 +16,10 @@ mod follow;
 mod input;
 mod large;
 mod leftovers;
+mod marks;
 mod metadata;
 mod names;
+mod noted;
 mod output;
 mod patient;
 mod reader;

@@ -1,6 +1,13 @@
 //! Reads files, one after the other, for one task.
 
-use std::{collections::VecDeque, fs::File, io, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    fs::File,
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
@@ -9,11 +16,13 @@ use super::{
     FileSource, Replaced,
     follow::{Change, Watch},
     input::{Identity, Packing},
+    marks::{Known, MOST_BYTES, Mark, Marks},
     metadata::About,
     names::{Found, Queue},
+    noted::Noted,
     records::{Cutting, Next, Records},
     rows::Rows,
-    source::{cannot_open, cannot_read},
+    source::{cannot_keep, cannot_open, cannot_read},
     whole,
 };
 use crate::{
@@ -36,6 +45,15 @@ pub(super) struct FileReader {
     header_of: Option<Partition>,
     /// Where reading goes on in every file this reader has had.
     positions: Positions,
+    marks: Arc<Marks>,
+    /// How often what the positions stand for has changed other than by reading on.
+    changes: u64,
+    /// Files that took another one's name, and at which change. Until a commit of a later state the manifest has the
+    /// other one's position.
+    replaced: BTreeMap<Partition, u64>,
+    noted: Noted,
+    /// What kept marks from being written.
+    unwritten: RefCell<Option<io::Error>>,
     watch: Watch,
     ready: VecDeque<Change>,
     /// The file's columns that are wanted, without those of its metadata: for Parquet.
@@ -61,7 +79,7 @@ enum Open {
 }
 
 impl FileReader {
-    pub(super) fn new(source: &Arc<FileSource>, queue: &Arc<Queue>, context: &ReadContext) -> Self {
+    pub(super) fn new(source: &Arc<FileSource>, queue: &Arc<Queue>, marks: &Arc<Marks>, context: &ReadContext) -> Self {
         let metadata = &source.settings.metadata;
         let own = |name: &str| metadata.iter().all(|metadata| metadata.as_str() != name);
         let columns = context.schema.fields().iter().filter(|field| own(field.name())).cloned();
@@ -74,6 +92,11 @@ impl FileReader {
             held: None,
             header_of: None,
             positions: Positions::new(),
+            marks: Arc::clone(marks),
+            changes: 0,
+            replaced: BTreeMap::new(),
+            noted: Noted::default(),
+            unwritten: RefCell::default(),
             watch: Watch::default(),
             ready: VecDeque::new(),
         }
@@ -82,9 +105,12 @@ impl FileReader {
 
 impl Reader for FileReader {
     fn poll(&mut self, wait: Duration) -> Result<Polled, Error> {
+        if let Some(error) = self.unwritten.take() {
+            return Err(cannot_keep(&self.marks, error));
+        }
         loop {
             if let Some((polled, position)) = self.held.take() {
-                self.advance_to(position);
+                self.advance_to(position)?;
                 return Ok(polled);
             }
             if self.current.is_some() {
@@ -102,19 +128,62 @@ impl Reader for FileReader {
     }
 
     fn positions(&self) -> Positions {
+        // What these positions depend on must be durable before them; if it cannot be, none is committed.
+        if let Err(error) = self.marks.sync() {
+            self.unwritten.replace(Some(error));
+            return Positions::new();
+        }
+        self.noted.add(&self.positions, self.changes);
         self.positions.clone()
     }
 
-    fn commit(&mut self, _positions: &Positions) -> Result<(), Error> {
+    fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
+        let state = self.noted.take(positions);
+        let sure = self.replaced.extract_if(.., |_, change| *change <= state);
+        for (partition, _) in sure.collect::<Vec<_>>() {
+            self.keep(&partition, Known { unsure: false, ..self.marks.get(&partition) })?;
+        }
         Ok(())
     }
 }
 
 impl FileReader {
-    fn advance_to(&mut self, position: u64) {
-        if let Some(current) = &self.current {
-            self.positions.insert(current.found.partition.clone(), Position::Offset(position));
+    fn advance_to(&mut self, position: u64) -> Result<(), Error> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let partition = current.found.partition.clone();
+        if position > 0
+            && let Some(mark) = self.better_mark(current, position)?
+        {
+            let unsure = self.replaced.contains_key(&partition);
+            self.keep(&partition, Known { mark: Some(mark), unsure })?;
         }
+        self.positions.insert(partition, Position::Offset(position));
+        Ok(())
+    }
+
+    /// A mark of the file that is read, if it says more than the one there is. Only bytes that were read are in it: those
+    /// behind them may still change.
+    fn better_mark(&self, current: &Current, position: u64) -> Result<Option<Mark>, Error> {
+        let had = self.marks.get(&current.found.partition).mark;
+        let bytes = match Packing::of(&current.found.path) {
+            Packing::Plain => position.min(MOST_BYTES),
+            Packing::Gzip | Packing::Zstd => current.identity.size.min(MOST_BYTES),
+        };
+        let made = if self.is_lines() {
+            let wanted = had.is_none_or(|mark| mark.is_weaker_than(bytes));
+            wanted.then(|| Mark::of_beginning(&current.handle, bytes))
+        } else {
+            had.is_none().then(|| Mark::of_whole(&current.handle))
+        };
+        match made.transpose() {
+            // Cut off this very moment, which will be noticed at its end.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            made => made.map_err(|error| cannot_read(&current.found.partition, position, error)),
+        }
+    }
+
+    fn keep(&self, partition: &Partition, known: Known) -> Result<(), Error> {
+        self.marks.set(partition, known).map_err(|error| cannot_keep(&self.marks, error))
     }
 
     fn position_in(&self, partition: &Partition) -> u64 {
@@ -156,22 +225,29 @@ impl FileReader {
             }
             Err(error) => return Err(cannot_open(&found.partition, error)),
         };
-        let size = file.metadata().map_err(|error| cannot_open(&found.partition, error))?.len();
         let from = self.position_in(&found.partition);
-        if self.has_changed(&found, size, from) {
+        if self.has_changed(&found, &file, from).map_err(|error| cannot_open(&found.partition, error))? {
             self.restart(&found.partition, from)?;
         }
         self.begin_with(found, file, false)
     }
 
     /// Whether what was read of a file cannot have been of the file that is there now.
-    fn has_changed(&self, found: &Found, size: u64, from: u64) -> bool {
-        let plain = Packing::of(&found.path) == Packing::Plain;
-        match self.source.framing() {
-            Framing::Lines | Framing::Csv { .. } => plain && size < from,
-            Framing::Whole => plain && self.source.settings.follow && from > 0 && size != from,
-            Framing::Container => false,
+    fn has_changed(&self, found: &Found, file: &File, from: u64) -> io::Result<bool> {
+        if from == 0 {
+            return Ok(false);
         }
+        let size = file.metadata()?.len();
+        let plain = Packing::of(&found.path) == Packing::Plain;
+        let other_size = match self.source.framing() {
+            Framing::Lines | Framing::Csv { .. } => plain && size < from,
+            Framing::Whole => plain && self.source.settings.follow && size != from,
+            Framing::Container => false,
+        };
+        let known = self.marks.get(&found.partition);
+        // Left by a run that ended before the position in the file that had come anew was in the manifest.
+        let unsure = known.unsure && !self.replaced.contains_key(&found.partition);
+        Ok(other_size || unsure || !known.mark.map_or(Ok(true), |mark| mark.fits(file))?)
     }
 
     /// Reads what is left of a file that lost its name, then the one that has it now.
@@ -186,11 +262,16 @@ impl FileReader {
     }
 
     fn restart(&mut self, partition: &Partition, from: u64) -> Result<(), Error> {
-        let what = format!("{partition} is shorter than the {from} bytes that were read of it, or another file");
+        let what = format!("{partition} is shorter than what was read of it (up to position {from}), or another file");
         if self.source.settings.replaced == Replaced::Fail {
-            return Err(Error::fatal(format!("{what}, and `replaced` is `fail`")));
+            return Err(Error::fatal(format!(
+                "{what}, and `replaced` is `fail`; to read it from its beginning, move it to position 0 with `riverhook positions`"
+            )));
         }
         tracing::warn!(source = %self.context.source, "{what}: it is read from its beginning");
+        self.changes += 1;
+        self.replaced.insert(partition.clone(), self.changes);
+        self.keep(partition, Known { mark: None, unsure: true })?;
         self.positions.insert(partition.clone(), Position::Offset(0));
         // It has a header of its own.
         self.header_of = None;
@@ -210,8 +291,7 @@ impl FileReader {
             found,
             replaced,
         });
-        self.advance_to(from);
-        Ok(())
+        self.advance_to(from)
     }
 
     fn open(&self, found: &Found, file: &File, from: u64, replaced: bool) -> io::Result<Open> {
@@ -254,12 +334,12 @@ impl FileReader {
         match next {
             Ok(Next::Records(cutting)) => {
                 let payloads = self.payloads(cutting);
-                Ok(Some(self.hand_over(Polled::Payloads(payloads), position)))
+                self.hand_over(Polled::Payloads(payloads), position).map(Some)
             }
             Ok(Next::TooLarge(cutting, whole)) => {
                 let failure = self.too_large(whole.bytes);
                 let payloads = self.payloads(cutting);
-                Ok(Some(self.hand_over(Polled::Refused(Refused { payloads, failure, whole }), position)))
+                self.hand_over(Polled::Refused(Refused { payloads, failure, whole }), position).map(Some)
             }
             Ok(Next::End) => self.finish(position).map(|()| None),
             Ok(Next::Short) => self.read_again(position).map(|()| None),
@@ -280,11 +360,11 @@ impl FileReader {
         let metadata = current.about.columns(&self.source.settings.metadata, &lines);
         let records = with_metadata(&self.context.schema, &self.source, &batch, &metadata);
         let input = self.input((first..position).map(Position::Offset).collect());
-        Ok(Some(self.hand_over(Polled::Batch(Batch { records, rows: BatchRows::Same, input }), position)))
+        self.hand_over(Polled::Batch(Batch { records, rows: BatchRows::Same, input }), position).map(Some)
     }
 
     /// Gives records to the task, behind the header of their file if it has one that was not given yet.
-    fn hand_over(&mut self, polled: Polled, position: u64) -> Polled {
+    fn hand_over(&mut self, polled: Polled, position: u64) -> Result<Polled, Error> {
         let current = self.current.as_ref().expect("records come from an open file");
         let header = match &current.open {
             Open::Records(records) => records.header(),
@@ -294,10 +374,10 @@ impl FileReader {
             self.header_of = Some(current.found.partition.clone());
             let header = Arc::clone(header);
             self.held = Some((polled, position));
-            return Polled::Header(header);
+            return Ok(Polled::Header(header));
         }
-        self.advance_to(position);
-        polled
+        self.advance_to(position)?;
+        Ok(polled)
     }
 
     fn payloads(&self, cutting: Cutting) -> Payloads {
@@ -328,7 +408,7 @@ impl FileReader {
     fn finish(&mut self, position: u64) -> Result<(), Error> {
         let is_whole = matches!(self.source.framing(), Framing::Whole);
         if !is_whole {
-            self.advance_to(position);
+            self.advance_to(position)?;
         }
         let current = self.current.take().expect("an open file is left");
         if current.replaced {

@@ -8,6 +8,7 @@ use riverhook_config::{MapReader, OneOrMany, Reading};
 use super::{
     FileMetadata, FileSourceSettings,
     input::Packing,
+    marks::Marks,
     names::{Names, Queue},
     reader::FileReader,
     records::{Records, Rules},
@@ -113,10 +114,14 @@ impl Source for FileSource {
         }
         let files = if self.settings.follow { usize::MAX } else { found.len() };
         let readers = context.parallelism.clamp(1, files);
+        let marks = Marks::open(&context.state_dir, &context.source, &context.positions);
+        let marks = marks.map_err(|error| {
+            Error::fatal(format!("cannot look into the state folder {}", context.state_dir.display())).caused_by(error)
+        })?;
         context.status.up();
-        let queue = Arc::new(Queue::new(found));
+        let (queue, marks) = (Arc::new(Queue::new(found)), Arc::new(marks));
         let source = Arc::new(self.clone());
-        let reader = |_| Box::new(FileReader::new(&source, &queue, &context)) as Box<dyn Reader>;
+        let reader = |_| Box::new(FileReader::new(&source, &queue, &marks, &context)) as Box<dyn Reader>;
         Ok((0..readers).map(reader).collect())
     }
 
@@ -140,6 +145,12 @@ impl Source for FileSource {
 
 pub(super) fn cannot_open(partition: &Partition, error: std::io::Error) -> Error {
     Error::fatal(format!("cannot open {partition}")).caused_by(error)
+}
+
+/// What files are known by cannot be kept.
+pub(super) fn cannot_keep(marks: &Marks, error: std::io::Error) -> Error {
+    Error::fatal(format!("cannot write {}: is the disk full, or the folder read-only?", marks.path().display()))
+        .caused_by(error)
 }
 
 pub(super) fn cannot_read(
