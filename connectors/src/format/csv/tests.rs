@@ -106,6 +106,23 @@ fn every_type_has_a_text() {
 }
 
 #[test]
+fn a_number_is_infinite_only_where_that_is_written() {
+    check(
+        &headerless(),
+        &[("a", "float64"), ("b", "float32")],
+        &[
+            ("1e308,1e38", r#"{"a":1e308,"b":1e38}"#),
+            ("1e400,", "decode.csv.range: field a, byte 0: the value does not fit float64"),
+            ("-1e400,", "decode.csv.range: field a, byte 0: the value does not fit float64"),
+            (",1e39", "decode.csv.range: field b, byte 1: the value does not fit float32"),
+            // JSON has no infinity: these are infinite in the column.
+            ("inf,-Infinity", r#"{"a":null,"b":null}"#),
+            ("1e-400,-0", r#"{"a":0.0,"b":-0.0}"#),
+        ],
+    );
+}
+
+#[test]
 fn decimals_of_38_digits_never_wrap() {
     let columns = [("w", "decimal(38,0)"), ("f", "decimal(38,37)")];
     let refused = |field: &str, at: usize, scale: u8| {
