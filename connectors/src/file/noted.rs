@@ -28,13 +28,13 @@ impl Noted {
         notes.push_back((hash(positions), state));
     }
 
-    /// The state when positions that are committed were noted: the earliest that it can have been, 0 if none is known.
-    pub(super) fn state_of(&self, positions: &Positions) -> u64 {
+    /// The state when positions that are to be committed were noted: the earliest that it can have been, if one is known.
+    pub(super) fn state_of(&self, positions: &Positions) -> Option<u64> {
         let hash = hash(positions);
-        self.notes.borrow().iter().find(|(noted, _)| *noted == hash).map_or(0, |(_, state)| *state)
+        self.notes.borrow().iter().find(|(noted, _)| *noted == hash).map(|(_, state)| *state)
     }
 
-    /// The same, and forgets these positions and those noted before.
+    /// The same, and forgets these positions and those noted before; 0 if they are not known.
     pub(super) fn take(&self, positions: &Positions) -> u64 {
         let hash = hash(positions);
         let mut notes = self.notes.borrow_mut();

@@ -1,13 +1,6 @@
 //! Reads files, one after the other, for one task.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, VecDeque},
-    fs::File,
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, fs::File, io, sync::Arc, time::Duration};
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
@@ -16,13 +9,13 @@ use super::{
     FileSource, Replaced,
     follow::{Change, Watch},
     input::{Identity, Packing},
-    marks::{Known, MOST_BYTES, Mark, Marks},
+    marks::{MOST_BYTES, Mark, Marks},
     metadata::About,
     names::{Found, Queue},
-    noted::Noted,
     records::{Cutting, Next, Records},
+    remembered::Remembered,
     rows::Rows,
-    source::{cannot_keep, cannot_open, cannot_read},
+    source::{cannot_open, cannot_read},
     whole,
 };
 use crate::{
@@ -43,17 +36,7 @@ pub(super) struct FileReader {
     held: Option<(Polled, u64)>,
     /// The file whose header was handed over last.
     header_of: Option<Partition>,
-    /// Where reading goes on in every file this reader has had.
-    positions: Positions,
-    marks: Arc<Marks>,
-    /// How often what the positions stand for has changed other than by reading on.
-    changes: u64,
-    /// Files that took another one's name, and at which change. Until a commit of a later state the manifest has the
-    /// other one's position.
-    replaced: BTreeMap<Partition, u64>,
-    noted: Noted,
-    /// What kept marks from being written.
-    unwritten: RefCell<Option<io::Error>>,
+    remembered: Remembered,
     watch: Watch,
     ready: VecDeque<Change>,
     /// The file's columns that are wanted, without those of its metadata: for Parquet.
@@ -67,8 +50,18 @@ struct Current {
     identity: Identity,
     handle: File,
     open: Open,
-    /// Whether another file has taken its name, to be read next.
-    replaced: bool,
+    fate: Fate,
+}
+
+/// What has become of a file that is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is there.
+    Stays,
+    /// Another one has taken its name, to be read next.
+    Replaced,
+    /// It is gone, and no other has its name.
+    Gone,
 }
 
 enum Open {
@@ -91,12 +84,7 @@ impl FileReader {
             current: None,
             held: None,
             header_of: None,
-            positions: Positions::new(),
-            marks: Arc::clone(marks),
-            changes: 0,
-            replaced: BTreeMap::new(),
-            noted: Noted::default(),
-            unwritten: RefCell::default(),
+            remembered: Remembered::new(Arc::clone(marks), context.positions.clone()),
             watch: Watch::default(),
             ready: VecDeque::new(),
         }
@@ -105,9 +93,7 @@ impl FileReader {
 
 impl Reader for FileReader {
     fn poll(&mut self, wait: Duration) -> Result<Polled, Error> {
-        if let Some(error) = self.unwritten.take() {
-            return Err(cannot_keep(&self.marks, error));
-        }
+        self.remembered.check()?;
         loop {
             if let Some((polled, position)) = self.held.take() {
                 self.advance_to(position)?;
@@ -128,79 +114,73 @@ impl Reader for FileReader {
     }
 
     fn positions(&self) -> Positions {
-        // What these positions depend on must be durable before them; if it cannot be, none is committed.
-        if let Err(error) = self.marks.sync() {
-            self.unwritten.replace(Some(error));
-            return Positions::new();
-        }
-        self.noted.add(&self.positions, self.changes);
-        self.positions.clone()
+        self.remembered.note()
     }
 
     fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
-        let state = self.noted.take(positions);
-        let sure = self.replaced.extract_if(.., |_, change| *change <= state);
-        for (partition, _) in sure.collect::<Vec<_>>() {
-            self.keep(&partition, Known { unsure: false, ..self.marks.get(&partition) })?;
+        for partition in self.remembered.commit(positions)? {
+            tracing::info!(source = %self.context.source, file = %partition, "the file is gone and forgotten");
+            self.queue.forget(&partition);
+            // One that comes under its name has a header of its own.
+            self.header_of.take_if(|header_of| *header_of == partition);
         }
         Ok(())
+    }
+
+    fn gone(&self, positions: &Positions) -> Vec<Partition> {
+        self.remembered.gone(positions)
     }
 }
 
 impl FileReader {
+    /// Waits for files that have a position and are not there.
+    pub(super) fn miss(&mut self, found: impl Iterator<Item = Found>) {
+        let now = self.context.clock.monotonic();
+        found.for_each(|found| self.watch.miss(found, now));
+    }
+
     fn advance_to(&mut self, position: u64) -> Result<(), Error> {
         let Some(current) = &self.current else { return Ok(()) };
-        let partition = current.found.partition.clone();
-        if position > 0
-            && let Some(mark) = self.better_mark(current, position)?
-        {
-            let unsure = self.replaced.contains_key(&partition);
-            self.keep(&partition, Known { mark: Some(mark), unsure })?;
-        }
-        self.positions.insert(partition, Position::Offset(position));
-        Ok(())
+        let partition = &current.found.partition;
+        let mark = if position > 0 { self.better_mark(current, position) } else { Ok(None) };
+        let mark = mark.map_err(|error| cannot_read(partition, position, error))?;
+        self.remembered.advance(partition, position, mark)
     }
 
     /// A mark of the file that is read, if it says more than the one there is. Only bytes that were read are in it: those
     /// behind them may still change.
-    fn better_mark(&self, current: &Current, position: u64) -> Result<Option<Mark>, Error> {
-        let had = self.marks.get(&current.found.partition).mark;
+    fn better_mark(&self, current: &Current, position: u64) -> io::Result<Option<Mark>> {
+        let had = self.remembered.mark(&current.found.partition);
         let bytes = match Packing::of(&current.found.path) {
             Packing::Plain => position.min(MOST_BYTES),
             Packing::Gzip | Packing::Zstd => current.identity.size.min(MOST_BYTES),
         };
-        let made = if self.is_lines() {
-            let wanted = had.is_none_or(|mark| mark.is_weaker_than(bytes));
-            wanted.then(|| Mark::of_beginning(&current.handle, bytes))
-        } else {
-            had.is_none().then(|| Mark::of_whole(&current.handle))
-        };
-        match made.transpose() {
-            // Cut off this very moment, which will be noticed at its end.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            made => made.map_err(|error| cannot_read(&current.found.partition, position, error)),
+        let is_lines = self.is_lines();
+        match &had {
+            Some(had) if !is_lines || !had.is_weaker_than(bytes) => return Ok(None),
+            // Written anew this very moment, which will be noticed at its end.
+            Some(had) if !had.fits(&current.handle)? => return Ok(None),
+            _ => {}
         }
-    }
-
-    fn keep(&self, partition: &Partition, known: Known) -> Result<(), Error> {
-        self.marks.set(partition, known).map_err(|error| cannot_keep(&self.marks, error))
-    }
-
-    fn position_in(&self, partition: &Partition) -> u64 {
-        let known = self.positions.get(partition).or_else(|| self.context.positions.get(partition));
-        known.map_or(0, |Position::Offset(position)| *position)
+        let handle = &current.handle;
+        let made = if is_lines { Mark::of_beginning(handle, bytes) } else { Mark::of_whole(handle) };
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            made => made.map(Some),
+        }
     }
 
     /// Begins to read another file, if there is one.
     fn take_next(&mut self) -> Result<bool, Error> {
         if self.source.settings.follow && self.watch.is_due(self.context.clock.monotonic(), self.source.settings.poll) {
             self.queue.add(self.source.names.find()?);
-            let changes = self.watch.look();
+            let changes = self.watch.look(self.context.clock.monotonic());
             self.ready.extend(changes.map_err(|error| Error::fatal("cannot look after the files").caused_by(error))?);
         }
         match self.ready.pop_front() {
             Some(Change::Ready(found, handle)) => self.begin(found, handle)?,
             Some(Change::Replaced(found, old)) => self.begin_replaced(found, old)?,
+            Some(Change::Gone(found, old)) => self.begin_gone(found, old)?,
             None => match self.queue.take() {
                 None => return Ok(false),
                 // Of use only whole: somebody may still be writing it.
@@ -221,15 +201,16 @@ impl FileReader {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::warn!(source = %self.context.source, file = %found.partition, "the file is gone, and was not read");
+                self.remembered.leave(found.partition);
                 return Ok(());
             }
             Err(error) => return Err(cannot_open(&found.partition, error)),
         };
-        let from = self.position_in(&found.partition);
+        let from = self.remembered.position(&found.partition);
         if self.has_changed(&found, &file, from).map_err(|error| cannot_open(&found.partition, error))? {
             self.restart(&found.partition, from)?;
         }
-        self.begin_with(found, file, false)
+        self.begin_with(found, file, Fate::Stays)
     }
 
     /// Whether what was read of a file cannot have been of the file that is there now.
@@ -244,19 +225,30 @@ impl FileReader {
             Framing::Whole => plain && self.source.settings.follow && size != from,
             Framing::Container => false,
         };
-        let known = self.marks.get(&found.partition);
-        // Left by a run that ended before the position in the file that had come anew was in the manifest.
-        let unsure = known.unsure && !self.replaced.contains_key(&found.partition);
-        Ok(other_size || unsure || !known.mark.map_or(Ok(true), |mark| mark.fits(file))?)
+        let mark = self.remembered.mark(&found.partition);
+        Ok(other_size
+            || self.remembered.is_unsure(&found.partition)
+            || !mark.map_or(Ok(true), |mark| mark.fits(file))?)
     }
 
     /// Reads what is left of a file that lost its name, then the one that has it now.
     fn begin_replaced(&mut self, found: Found, old: Option<File>) -> Result<(), Error> {
         match old {
-            Some(old) if self.is_lines() => self.begin_with(found, old, true),
+            Some(old) if self.is_lines() => self.begin_with(found, old, Fate::Replaced),
             _ => {
-                self.restart(&found.partition, self.position_in(&found.partition))?;
+                self.restart(&found.partition, self.remembered.position(&found.partition))?;
                 self.begin(found, None)
+            }
+        }
+    }
+
+    /// Reads what is left of a file that lost its name.
+    fn begin_gone(&mut self, found: Found, old: Option<File>) -> Result<(), Error> {
+        match old {
+            Some(old) if self.is_lines() => self.begin_with(found, old, Fate::Gone),
+            _ => {
+                self.remembered.leave(found.partition);
+                Ok(())
             }
         }
     }
@@ -269,19 +261,16 @@ impl FileReader {
             )));
         }
         tracing::warn!(source = %self.context.source, "{what}: it is read from its beginning");
-        self.changes += 1;
-        self.replaced.insert(partition.clone(), self.changes);
-        self.keep(partition, Known { mark: None, unsure: true })?;
-        self.positions.insert(partition.clone(), Position::Offset(0));
+        self.remembered.restart(partition)?;
         // It has a header of its own.
         self.header_of = None;
         Ok(())
     }
 
-    fn begin_with(&mut self, found: Found, file: File, replaced: bool) -> Result<(), Error> {
-        let from = self.position_in(&found.partition);
+    fn begin_with(&mut self, found: Found, file: File, fate: Fate) -> Result<(), Error> {
+        let from = self.remembered.position(&found.partition);
         let opened =
-            self.open(&found, &file, from, replaced).map_err(|error| cannot_read(&found.partition, from, error))?;
+            self.open(&found, &file, from, fate).map_err(|error| cannot_read(&found.partition, from, error))?;
         let metadata = file.metadata().map_err(|error| cannot_open(&found.partition, error))?;
         self.current = Some(Current {
             about: About::new(&found.partition, &metadata),
@@ -289,12 +278,12 @@ impl FileReader {
             handle: file,
             open: opened,
             found,
-            replaced,
+            fate,
         });
         self.advance_to(from)
     }
 
-    fn open(&self, found: &Found, file: &File, from: u64, replaced: bool) -> io::Result<Open> {
+    fn open(&self, found: &Found, file: &File, from: u64, fate: Fate) -> io::Result<Open> {
         let own = file.try_clone()?;
         let follow = self.source.settings.follow;
         Ok(match self.source.framing() {
@@ -306,7 +295,7 @@ impl FileReader {
             Framing::Lines | Framing::Csv { .. } => {
                 let packing = Packing::of(&found.path);
                 // A line that is not ended may still be being written, but not in a packed file that can be unpacked.
-                let last_counts = !follow || replaced || packing != Packing::Plain;
+                let last_counts = !follow || fate != Fate::Stays || packing != Packing::Plain;
                 Open::Records(Box::new(Records::new(own, packing, &self.source.rules, from, last_counts)?))
             }
         })
@@ -411,11 +400,16 @@ impl FileReader {
             self.advance_to(position)?;
         }
         let current = self.current.take().expect("an open file is left");
-        if current.replaced {
-            self.restart(&current.found.partition, position)?;
-            self.ready.push_front(Change::Ready(current.found, None));
-        } else if self.source.settings.follow {
-            self.watch.add(current.found, current.identity, current.handle);
+        match current.fate {
+            Fate::Replaced => {
+                self.restart(&current.found.partition, position)?;
+                self.ready.push_front(Change::Ready(current.found, None));
+            }
+            Fate::Gone => self.remembered.leave(current.found.partition),
+            Fate::Stays if self.source.settings.follow => {
+                self.watch.add(current.found, current.identity, current.handle);
+            }
+            Fate::Stays => {}
         }
         Ok(())
     }
@@ -430,9 +424,15 @@ impl FileReader {
     /// A packed file that is still being written looks damaged; else it is.
     fn damaged(&mut self, error: io::Error) -> Result<(), Error> {
         let current = self.current.take().expect("an open file is read");
-        let from = self.position_in(&current.found.partition);
+        let from = self.remembered.position(&current.found.partition);
         let unfinished =
             error.kind() == io::ErrorKind::UnexpectedEof && Packing::of(&current.found.path) != Packing::Plain;
+        if unfinished && current.fate == Fate::Gone {
+            let (source, file) = (&self.context.source, &current.found.partition);
+            tracing::warn!(%source, %file, "the file is gone, and was never complete: it was read as far as it went");
+            self.remembered.leave(current.found.partition);
+            return Ok(());
+        }
         if unfinished && self.source.settings.follow {
             self.watch.add(current.found, current.identity, current.handle);
             return Ok(());

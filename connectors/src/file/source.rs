@@ -1,6 +1,6 @@
 //! The source: its settings, and what can be said of it without reading records.
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs::File, sync::Arc, time::Duration};
 
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use riverhook_config::{MapReader, OneOrMany, Reading};
@@ -9,7 +9,7 @@ use super::{
     FileMetadata, FileSourceSettings,
     input::Packing,
     marks::Marks,
-    names::{Names, Queue},
+    names::{Found, Names, Queue},
     reader::FileReader,
     records::{Records, Rules},
     rows,
@@ -112,6 +112,9 @@ impl Source for FileSource {
         if found.is_empty() && !self.settings.follow {
             return Err(self.no_match());
         }
+        let is_there: BTreeSet<&Partition> = found.iter().map(|found| &found.partition).collect();
+        let missing = context.positions.keys().filter(|partition| !is_there.contains(partition));
+        let missing: Vec<Found> = missing.map(|partition| self.names.found_as(partition)).collect();
         let files = if self.settings.follow { usize::MAX } else { found.len() };
         let readers = context.parallelism.clamp(1, files);
         let marks = Marks::open(&context.state_dir, &context.source, &context.positions);
@@ -121,8 +124,12 @@ impl Source for FileSource {
         context.status.up();
         let (queue, marks) = (Arc::new(Queue::new(found)), Arc::new(marks));
         let source = Arc::new(self.clone());
-        let reader = |_| Box::new(FileReader::new(&source, &queue, &marks, &context)) as Box<dyn Reader>;
-        Ok((0..readers).map(reader).collect())
+        let reader = |_| FileReader::new(&source, &queue, &marks, &context);
+        let mut readers: Vec<FileReader> = (0..readers).map(reader).collect();
+        if self.settings.follow {
+            readers[0].miss(missing.into_iter());
+        }
+        Ok(readers.into_iter().map(|reader| Box::new(reader) as Box<dyn Reader>).collect())
     }
 
     fn after(&self, partition: &Partition, position: Position) -> Result<Position, Error> {
