@@ -124,6 +124,8 @@ impl Member {
                 Err(Trouble::Gap(message)) => group.fail(message),
                 Err(Trouble::Later(error)) => {
                     group.health.unanswered(&error);
+                    // One that is gone is a reason not to find its partitions.
+                    group.missing.look(group, consumer);
                     thread::sleep(AGAIN);
                 }
             }

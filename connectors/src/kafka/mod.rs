@@ -21,6 +21,7 @@ mod health;
 mod inflight;
 mod labels;
 mod member;
+mod missing;
 mod producer;
 mod queue;
 mod reader;
