@@ -53,6 +53,8 @@ pub(super) struct Seat {
 pub(super) struct Group {
     /// The group's name.
     pub(super) name: String,
+    /// Whether nothing is committed.
+    pub(super) leaves_nothing: bool,
     /// Which of the topics is gone.
     pub(super) missing: Missing,
     pub(super) topics: Vec<String>,
@@ -91,6 +93,7 @@ impl Group {
         };
         Self {
             name: source.group.clone(),
+            leaves_nothing: source.leaves_nothing,
             missing: Missing::new(source.connection.connect_timeout),
             topics: settings.topic.as_slice().to_vec(),
             health,
@@ -181,7 +184,7 @@ impl Group {
                 news.insert((partition.topic.to_string(), partition.number), offset);
             }
         }
-        if news.is_empty() {
+        if news.is_empty() || self.leaves_nothing {
             return;
         }
         let result = start::list(&news, Offset::Offset).and_then(|list| match mode {

@@ -119,7 +119,7 @@ impl Member {
     fn begin(&self, consumer: &GroupConsumer, list: &TopicPartitionList) -> Option<BTreeMap<(String, i32), i64>> {
         let group = &self.0;
         while !group.is_stopping() && group.health.failure().is_none() {
-            match start::find(consumer, list, &group.left_at(), group.start, group.on_gap, ASK) {
+            match self.find(consumer, list) {
                 Ok(begin) => return Some(begin),
                 Err(Trouble::Gap(message)) => group.fail(message),
                 Err(Trouble::Later(error)) => {
@@ -131,6 +131,11 @@ impl Member {
             }
         }
         None
+    }
+
+    fn find(&self, consumer: &GroupConsumer, list: &TopicPartitionList) -> Result<start::Partitions, Trouble> {
+        let group = &self.0;
+        start::find(consumer, list, &group.left_at(), group.start, group.on_gap, group.leaves_nothing, ASK)
     }
 
     fn lost(&self, consumer: &GroupConsumer, list: &TopicPartitionList, incremental: bool) -> KafkaResult<()> {

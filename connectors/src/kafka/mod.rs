@@ -79,7 +79,7 @@ fn read_source(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> 
         );
     }
     let group = settings.group.clone().unwrap_or_else(|| setup.pipeline.to_string());
-    let source = KafkaTopics { connection: connection?, settings, group };
+    let source = KafkaTopics { connection: connection?, settings, group, leaves_nothing: setup.is_look() };
     clashes.is_empty().then(|| Box::new(source) as Box<dyn Source>)
 }
 

@@ -43,6 +43,8 @@ pub(super) struct KafkaTopics {
     pub(super) settings: KafkaSource,
     /// The consumer group.
     pub(super) group: String,
+    /// Whether nothing is committed: a group without commits is gone with its last member.
+    pub(super) leaves_nothing: bool,
 }
 
 impl<C: ConsumerContext> Ask for BaseConsumer<C> {
