@@ -13,7 +13,10 @@ use std::{path::PathBuf, sync::Arc};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, local::LocalFileSystem, path::Path};
 use parking_lot::Mutex;
-use riverhook_connectors::{clock::Clock, position::Positions};
+use riverhook_connectors::{
+    clock::Clock,
+    position::{Partition, Positions},
+};
 
 pub use manifest::{FORMAT_VERSION, Manifest};
 
@@ -74,8 +77,15 @@ impl Store {
 
     /// Writes the next manifest, with these positions of `source` in place of its old ones; partitions not named stay.
     pub fn commit(&self, source: &str, positions: &Positions) -> Result<(), Error> {
+        self.commit_and_forget(source, positions, &[])
+    }
+
+    /// The same, and forgets partitions that no longer exist, so that the manifest is bounded by those that do.
+    pub fn commit_and_forget(&self, source: &str, positions: &Positions, gone: &[Partition]) -> Result<(), Error> {
         self.update(|manifest| {
-            manifest.positions.entry(source.to_owned()).or_default().extend(positions.clone());
+            let kept = manifest.positions.entry(source.to_owned()).or_default();
+            kept.extend(positions.clone());
+            kept.retain(|partition, _| !gone.contains(partition));
         })
     }
 

@@ -168,7 +168,7 @@ impl Task {
         }
         let Some((_, positions)) = newest else { return Ok(()) };
         if self.keeper == Keeper::Manifest {
-            self.store.commit(&self.source, &positions)?;
+            self.store.commit_and_forget(&self.source, &positions, &self.reader.gone(&positions))?;
         }
         self.reader.commit(&positions).map_err(|error| Error::of_node(&self.source, error))
     }
