@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// The largest file that `${file:…}` takes in, in bytes.
 pub const MAX_INCLUDED_BYTES: u64 = 1024 * 1024;
@@ -20,9 +21,19 @@ pub trait Environment {
     fn file(&self, path: &str) -> io::Result<String>;
 }
 
-/// This process's variables, and files seen from its working directory.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ProcessEnvironment;
+/// This process's variables, and files seen from the folder of the file that names them, as all other paths are: a
+/// pipeline means the same wherever it is started.
+#[derive(Debug, Clone)]
+pub struct ProcessEnvironment {
+    folder: PathBuf,
+}
+
+impl ProcessEnvironment {
+    /// The environment of a pipeline file at this path.
+    pub fn beside(file: &Path) -> Self {
+        Self { folder: file.parent().unwrap_or(Path::new("")).to_owned() }
+    }
+}
 
 impl Environment for ProcessEnvironment {
     fn var(&self, name: &str) -> Option<String> {
@@ -31,7 +42,7 @@ impl Environment for ProcessEnvironment {
 
     fn file(&self, path: &str) -> io::Result<String> {
         use std::io::Read;
-        let file = std::fs::File::open(path)?;
+        let file = std::fs::File::open(self.folder.join(path))?;
         let mut text = String::new();
         file.take(MAX_INCLUDED_BYTES + 1).read_to_string(&mut text)?;
         if text.len() as u64 > MAX_INCLUDED_BYTES {

@@ -22,6 +22,19 @@ pub struct Setup {
     pub schema: Option<SchemaRef>,
 }
 
+impl Setup {
+    /// What a pipeline is called while somebody only looks at its sources' records: by a mark that is in no pipeline's
+    /// name, so that the look is told from every pipeline, and with the process, so that two looks do not meet.
+    pub fn look_at(pipeline: &str) -> Arc<str> {
+        format!("{pipeline}~look-{}", std::process::id()).into()
+    }
+
+    /// Whether nothing may be left behind on a server: nobody goes on where a look ends.
+    pub fn is_look(&self) -> bool {
+        self.pipeline.contains("~look-")
+    }
+}
+
 /// How a source of one kind is made.
 pub struct SourceEntry {
     /// Its settings, for the reference page and the JSON Schema.

@@ -161,6 +161,12 @@ pub trait Reader: Send {
     /// All records before these positions are durable at every sink. Called in order, not for every barrier.
     fn commit(&mut self, positions: &Positions) -> Result<(), Error>;
 
+    /// Partitions that no longer exist, all of which is before these positions: when they are committed, the manifest
+    /// forgets them. For [`Keeper::Manifest`].
+    fn gone(&self, _positions: &Positions) -> Vec<Partition> {
+        Vec::new()
+    }
+
     /// Whether somebody waits for what was polled to be durable: the task then sends a barrier at once.
     fn wants_barrier(&self) -> bool {
         false

@@ -11,10 +11,11 @@ use axum::{
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use riverhook_connectors::status::Status;
+use tokio::net::TcpListener;
 
 use crate::{
     error::Error,
-    run::{Control, Running},
+    run::{Control, Running, render_latencies},
 };
 
 /// The process's metrics.
@@ -23,7 +24,7 @@ pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
     /// Collects metrics from here on. Once a process.
-    pub fn install() -> Result<Self, Error> {
+    pub fn install(io: &tokio::runtime::Runtime) -> Result<Self, Error> {
         let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
         let rows = [1.0, 8.0, 64.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 65536.0];
         let failed = |error: &dyn std::fmt::Display| Error::failed(format!("cannot collect metrics: {error}"));
@@ -34,7 +35,21 @@ impl Metrics {
             .install_recorder()
             .map_err(|error| failed(&error))?;
         describe();
+        let upkeep = handle.clone();
+        // Whether anybody looks at them or not: until then every sample of a histogram is kept.
+        io.spawn(async move {
+            let mut tick = tokio::time::interval(std::time::Duration::from_secs(5));
+            loop {
+                tick.tick().await;
+                upkeep.run_upkeep();
+            }
+        });
         Ok(Self(handle))
+    }
+
+    /// All metrics in Prometheus's text format.
+    fn render(&self) -> String {
+        self.0.render() + &render_latencies()
     }
 }
 
@@ -51,7 +66,6 @@ fn describe() {
     describe_gauge!("riverhook_lag_records", "Records between what was read and the partition's end.");
     describe_gauge!("riverhook_source_queued_records", "Records that were fetched and wait to be processed.");
     describe_gauge!("riverhook_event_time_lag_seconds", "Wall-clock time less the greatest event time read.");
-    describe_histogram!("riverhook_latency_seconds", "From reading a record to its sink accepting it.");
     describe_gauge!("riverhook_sink_pending_epochs", "Barriers that a sink has not answered.");
     describe_gauge!("riverhook_sink_inflight_bytes", "Bytes given to a sink that are not known to be durable.");
 }
@@ -79,34 +93,30 @@ impl Health {
     }
 }
 
-/// Serves `/metrics`, `/healthz` and `/readyz` in the background.
-pub fn serve(io: &tokio::runtime::Runtime, address: SocketAddr, metrics: Metrics, health: Health) -> Result<(), Error> {
-    let listener = io.block_on(tokio::net::TcpListener::bind(address)).map_err(|error| {
+/// Takes the address at which metrics and health will be served.
+pub fn listen(io: &tokio::runtime::Runtime, address: SocketAddr) -> Result<TcpListener, Error> {
+    io.block_on(TcpListener::bind(address)).map_err(|error| {
         let help = if error.kind() == std::io::ErrorKind::AddrInUse {
             ": another process listens there; choose another `server.listen`"
         } else {
             ""
         };
-        Error::Config(format!("cannot serve metrics on {address}: {error}{help}"))
-    })?;
-    let metrics_page = {
-        let upkeep = metrics.clone();
-        io.spawn(async move {
-            let mut tick = tokio::time::interval(std::time::Duration::from_secs(5));
-            loop {
-                tick.tick().await;
-                upkeep.0.run_upkeep();
-            }
-        });
-        Router::new().route("/metrics", get(async move || metrics.0.render()))
-    };
-    let app = metrics_page.route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(health);
+        Error::failed(format!("cannot serve metrics on {address}: {error}{help}"))
+    })
+}
+
+/// Serves `/metrics`, `/healthz` and `/readyz` in the background.
+pub fn serve(io: &tokio::runtime::Runtime, listener: TcpListener, metrics: Metrics, health: Health) {
+    let app = Router::new()
+        .route("/metrics", get(async move || metrics.render()))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(health);
     io.spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::error!("the metrics server ended: {error}");
         }
     });
-    Ok(())
 }
 
 /// Alive: the tasks run and none has failed.

@@ -50,7 +50,7 @@ enum Task {
 
 #[derive(Args)]
 struct TestArgs {
-    /// Run only tests whose name contains NAME; `servers` means those that need a server
+    /// Run only tests whose name contains NAME; `servers` narrows to the test targets that need a server
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
     /// Test only this package

@@ -18,16 +18,21 @@ needs one says loudly on standard error when plain `cargo test` leaves it out; h
 Examples:
   cargo xtask test                          everything
   cargo xtask test --only servers           only the tests that need a server
+  cargo xtask test --only servers writing   of these, those with `writing` in their names
   cargo xtask test -p riverhook-connectors  one package
-  cargo xtask test --only kafka::sink --keep";
+  cargo xtask test --only csv --keep";
 
-/// Words that stand in the names of the tests that need a server, one a server.
-const SERVERS: [&str; 1] = ["kafka"];
+/// What the test targets that need a server are called, one pattern a server. Targets and not tests: within
+/// `tests/kafka` a test's name begins with its module's.
+const SERVERS: [&str; 1] = ["kafka*"];
+
+/// The name that selects those targets.
+const ONLY_SERVERS: &str = "servers";
 
 /// Which tests to run; the default is all.
 #[derive(Default)]
 pub(crate) struct Selection {
-    /// Parts of test names, or `servers`; any of them is enough.
+    /// Parts of test names, any of which is enough; and `servers` for the targets that need one.
     pub(crate) names: Vec<String>,
     /// Packages; none means the whole workspace.
     pub(crate) packages: Vec<String>,
@@ -42,16 +47,15 @@ impl Selection {
         for package in &self.packages {
             arguments.extend(["--package".to_owned(), package.clone()]);
         }
+        if self.names.iter().any(|name| name == ONLY_SERVERS) {
+            arguments.extend(SERVERS.iter().flat_map(|pattern| ["--test".to_owned(), (*pattern).to_owned()]));
+        }
         arguments
     }
 
     /// The name filters for the test binaries.
     fn filters(&self) -> Vec<String> {
-        let expand = |name: &String| match name.as_str() {
-            "servers" => SERVERS.map(str::to_owned).to_vec(),
-            _ => vec![name.clone()],
-        };
-        self.names.iter().flat_map(expand).collect()
+        self.names.iter().filter(|name| *name != ONLY_SERVERS).cloned().collect()
     }
 }
 
@@ -113,8 +117,42 @@ mod tests {
         assert_eq!(all.arguments(), ["test", "--release", "--workspace"]);
         assert!(all.filters().is_empty());
 
-        let some = Selection { names: vec!["servers".into(), "csv".into()], packages: vec!["riverhook".into()] };
+        let some = Selection { names: vec!["csv".into(), "json".into()], packages: vec!["riverhook".into()] };
         assert_eq!(some.arguments(), ["test", "--release", "--package", "riverhook"]);
-        assert_eq!(some.filters(), ["kafka", "csv"]);
+        assert_eq!(some.filters(), ["csv", "json"]);
+    }
+
+    #[test]
+    fn tests_that_need_a_server_are_selected_by_their_targets() {
+        let servers = Selection { names: vec!["servers".into()], packages: vec![] };
+        assert_eq!(servers.arguments(), ["test", "--release", "--workspace", "--test", "kafka*"]);
+        assert!(servers.filters().is_empty());
+        let some = Selection {
+            names: vec!["servers".into(), "writing".into()],
+            packages: vec!["riverhook-connectors".into()],
+        };
+        let expected = ["test", "--release", "--package", "riverhook-connectors", "--test", "kafka*"];
+        assert_eq!(some.arguments(), expected);
+        assert_eq!(some.filters(), ["writing"]);
+    }
+
+    #[test]
+    fn every_test_that_asks_for_kafka_is_in_such_a_target() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for tests in ["connectors/tests", "engine/tests"].map(|folder| root.join(folder)) {
+            for target in std::fs::read_dir(tests).unwrap().map(|target| target.unwrap().path()) {
+                let asks = sources(&target).contains("RIVERHOOK_TEST_KAFKA");
+                let name = target.file_stem().unwrap().to_str().unwrap();
+                assert!(!asks || name.starts_with("kafka"), "{name} needs a server: begin its name with `kafka`");
+            }
+        }
+    }
+
+    /// The text of a target's files.
+    fn sources(target: &std::path::Path) -> String {
+        if target.is_file() {
+            return std::fs::read_to_string(target).unwrap_or_default();
+        }
+        std::fs::read_dir(target).unwrap().map(|entry| sources(&entry.unwrap().path())).collect()
     }
 }

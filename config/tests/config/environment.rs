@@ -203,17 +203,32 @@ sources:
 }
 
 #[test]
+fn a_file_is_found_beside_the_file_that_names_it() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("beside-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("secrets")).unwrap();
+    std::fs::write(folder.join("secrets/password"), "s3cret").unwrap();
+    let environment = ProcessEnvironment::beside(&folder.join("pipeline.yaml"));
+    assert_eq!(environment.file("secrets/password").unwrap(), "s3cret");
+    assert_eq!(environment.file("./secrets/../secrets/password").unwrap(), "s3cret");
+    std::fs::remove_dir_all(&folder).unwrap();
+    // A bare name is of the working folder, which for tests is the package's.
+    let here = ProcessEnvironment::beside(std::path::Path::new("pipeline.yaml"));
+    assert!(here.file("Cargo.toml").unwrap().contains("riverhook-config"));
+}
+
+#[test]
 fn this_process_reads_files_within_bounds() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let path = folder.join(format!("large-{}", std::process::id()));
     std::fs::write(&path, vec![b'x'; 1024 * 1024]).unwrap();
     let name = path.to_str().unwrap();
-    assert_eq!(ProcessEnvironment.file(name).unwrap().len(), 1024 * 1024);
+    let environment = ProcessEnvironment::beside(std::path::Path::new("elsewhere/pipeline.yaml"));
+    assert_eq!(environment.file(name).unwrap().len(), 1024 * 1024);
     std::fs::write(&path, vec![b'x'; 1024 * 1024 + 1]).unwrap();
-    assert_eq!(ProcessEnvironment.file(name).unwrap_err().kind(), std::io::ErrorKind::FileTooLarge);
+    assert_eq!(environment.file(name).unwrap_err().kind(), std::io::ErrorKind::FileTooLarge);
     std::fs::write(&path, [0xff]).unwrap();
-    assert_eq!(ProcessEnvironment.file(name).unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+    assert_eq!(environment.file(name).unwrap_err().kind(), std::io::ErrorKind::InvalidData);
     std::fs::remove_file(&path).unwrap();
-    assert!(ProcessEnvironment.file(name).is_err());
-    assert!(ProcessEnvironment.var("PATH").is_some());
+    assert!(environment.file(name).is_err());
+    assert!(environment.var("PATH").is_some());
 }

@@ -1,4 +1,4 @@
-//! Watches files that were read to their end: whether they grow, or another file takes their name.
+//! Watches files that were read to their end: whether they grow, another file takes their name, or they are gone.
 
 use std::{fs::File, io, time::Duration};
 
@@ -6,6 +6,9 @@ use super::{input::Identity, names::Found};
 
 /// Replaced files are read to their end from the handle that is still open; of more files than this the end is lost.
 const MOST_HANDLES: usize = 256;
+/// For how long a name must be without a file: between the two steps of a rotation it is too, and who writes the old file
+/// may go on for a while.
+pub(super) const GONE_FOR: Duration = Duration::from_secs(300);
 
 /// What happened to a file.
 pub(super) enum Change {
@@ -14,6 +17,8 @@ pub(super) enum Change {
     Ready(Found, Option<File>),
     /// Another file has its name; the old one, if it is still open, may have more.
     Replaced(Found, Option<File>),
+    /// No file has its name any more; the old one, if it is still open, may have more.
+    Gone(Found, Option<File>),
 }
 
 /// Files under watch.
@@ -31,6 +36,40 @@ struct Watched {
     handle: Option<File>,
     /// Whether it is read only when it has stopped changing: files that are of use only whole.
     settling: bool,
+    /// Since when no file has had its name: monotonic.
+    gone_since: Option<Duration>,
+}
+
+impl Watched {
+    /// What became of it, if anything did, by what is now found under its name.
+    fn change(&mut self, now: Option<Identity>, time: Duration) -> Seen {
+        let Some(now) = now else {
+            let since = *self.gone_since.get_or_insert(time);
+            return if time.saturating_sub(since) >= GONE_FOR { Seen::Gone } else { Seen::Same };
+        };
+        self.gone_since = None;
+        match self.identity {
+            Some(before) if before == now && self.settling => Seen::Ready,
+            Some(before) if before == now => Seen::Same,
+            Some(before) if !before.same_file(&now) && !self.settling => Seen::Replaced,
+            Some(_) if !self.settling => Seen::Ready,
+            None if !self.settling => Seen::Back,
+            _ => {
+                self.identity = Some(now);
+                Seen::Same
+            }
+        }
+    }
+}
+
+/// What a look at a file shows.
+enum Seen {
+    Same,
+    Ready,
+    Replaced,
+    Gone,
+    /// It was gone before it was watched, and is there again: as one that has just been found.
+    Back,
 }
 
 impl Watch {
@@ -38,12 +77,18 @@ impl Watch {
     pub(super) fn add(&mut self, found: Found, identity: Identity, handle: File) {
         let kept = self.handles < MOST_HANDLES;
         self.handles += usize::from(kept);
-        self.files.push(Watched { found, identity: Some(identity), handle: kept.then_some(handle), settling: false });
+        let handle = kept.then_some(handle);
+        self.files.push(Watched { found, identity: Some(identity), handle, settling: false, gone_since: None });
     }
 
     /// Waits for a file to stop changing.
     pub(super) fn settle(&mut self, found: Found) {
-        self.files.push(Watched { found, identity: None, handle: None, settling: true });
+        self.files.push(Watched { found, identity: None, handle: None, settling: true, gone_since: None });
+    }
+
+    /// Waits for a file that is not there to come back or to be gone for good.
+    pub(super) fn miss(&mut self, found: Found, now: Duration) {
+        self.files.push(Watched { found, identity: None, handle: None, settling: false, gone_since: Some(now) });
     }
 
     /// Whether it is time to look again.
@@ -55,36 +100,27 @@ impl Watch {
         due
     }
 
-    /// What happened since the last look. Files that something happened to are no longer watched.
-    pub(super) fn look(&mut self) -> io::Result<Vec<Change>> {
+    /// What happened until `time` since the last look. Files that something happened to are no longer watched.
+    pub(super) fn look(&mut self, time: Duration) -> io::Result<Vec<Change>> {
         let mut changes = Vec::new();
         let mut rest = Vec::with_capacity(self.files.len());
         for mut file in std::mem::take(&mut self.files) {
             let now = match std::fs::metadata(&file.found.path) {
                 Ok(metadata) => Some(Identity::of(&metadata)),
-                // Gone, perhaps to come back as another one.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             };
-            let (before, Some(now)) = (file.identity, now) else {
+            let seen = file.change(now, time);
+            if matches!(seen, Seen::Same) {
                 rest.push(file);
                 continue;
-            };
-            match before {
-                Some(before) if before == now && file.settling => changes.push(Change::Ready(file.found, None)),
-                Some(before) if before == now => rest.push(file),
-                Some(before) if !before.same_file(&now) && !file.settling => {
-                    self.handles -= usize::from(file.handle.is_some());
-                    changes.push(Change::Replaced(file.found, file.handle));
-                }
-                Some(_) if !file.settling => {
-                    self.handles -= usize::from(file.handle.is_some());
-                    changes.push(Change::Ready(file.found, file.handle));
-                }
-                _ => {
-                    file.identity = Some(now);
-                    rest.push(file);
-                }
+            }
+            self.handles -= usize::from(file.handle.is_some());
+            match seen {
+                Seen::Ready => changes.push(Change::Ready(file.found, file.handle)),
+                Seen::Replaced => changes.push(Change::Replaced(file.found, file.handle)),
+                Seen::Gone => changes.push(Change::Gone(file.found, file.handle)),
+                Seen::Same | Seen::Back => {}
             }
         }
         self.files = rest;

@@ -85,6 +85,11 @@ impl Names {
         Found { partition: Partition::new(name), path }
     }
 
+    /// A file that was found before, by its partition's name.
+    pub(super) fn found_as(&self, partition: &Partition) -> Found {
+        Found { partition: partition.clone(), path: self.path_of(partition) }
+    }
+
     /// The file that a partition is.
     pub(super) fn path_of(&self, partition: &Partition) -> PathBuf {
         self.base.join(partition.as_str())
@@ -108,6 +113,11 @@ impl Queue {
     pub(super) fn add(&self, found: Vec<Found>) {
         let (waiting, known) = &mut *self.waiting.lock();
         waiting.extend(found.into_iter().filter(|file| known.insert(file.partition.clone())));
+    }
+
+    /// Forgets a file that is gone: one that comes under its name is another one.
+    pub(super) fn forget(&self, partition: &Partition) {
+        self.waiting.lock().1.remove(partition);
     }
 
     pub(super) fn take(&self) -> Option<Found> {

@@ -201,7 +201,7 @@ fn temporary(path: &Path, mark: &str) -> io::Result<PathBuf> {
 /// Makes a file that did not exist and locks it, with its folder.
 fn create(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        make_folders(folder)?;
     }
     loop {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
@@ -212,10 +212,39 @@ fn create(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Makes a folder and those above it that are not there yet, durably; which were made. A file in a folder whose own name
+/// is lost in a power failure is lost too.
+fn make_folders(folder: &Path) -> io::Result<Vec<&Path>> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(folder)?;
+    for made in &missing {
+        sync_folder(made)?;
+    }
+    Ok(missing)
+}
+
 /// A name is durable when its folder is.
 fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_folder_that_is_made_is_synced_in_the_one_above() {
+        let base = tempfile::tempdir().unwrap();
+        let base = base.path();
+        let folder = base.join("a/b/c");
+        assert_eq!(make_folders(&folder).unwrap(), [base.join("a/b/c"), base.join("a/b"), base.join("a")]);
+        assert!(folder.is_dir());
+        assert_eq!(make_folders(&base.join("a/b/d")).unwrap(), [base.join("a/b/d")]);
+        assert_eq!(make_folders(&folder).unwrap(), [] as [&Path; 0]);
+        assert_eq!(make_folders(Path::new("")).unwrap(), [] as [&Path; 0]);
     }
 }

@@ -51,7 +51,8 @@ settings! {
         pub path: Spanned<OneOrMany<String>>,
         /// Columns about the file a record is from.
         pub metadata: Vec<FileMetadata> = Vec::new(),
-        /// Whether to go on when files grow, and to read files that come later. Without it the source ends.
+        /// Whether to go on when files grow, and to read files that come later. Without it the source ends. A file that
+        /// has been gone for five minutes is forgotten: another one under its name is then read from its beginning.
         pub follow: bool = false,
         /// How often to look for new files and new lines, with `follow`.
         pub poll: Duration = Duration::from_secs(1),

@@ -1,6 +1,6 @@
 //! The source: its settings, and what can be said of it without reading records.
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs::File, sync::Arc, time::Duration};
 
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use riverhook_config::{MapReader, OneOrMany, Reading};
@@ -8,7 +8,8 @@ use riverhook_config::{MapReader, OneOrMany, Reading};
 use super::{
     FileMetadata, FileSourceSettings,
     input::Packing,
-    names::{Names, Queue},
+    marks::Marks,
+    names::{Found, Names, Queue},
     reader::FileReader,
     records::{Records, Rules},
     rows,
@@ -111,13 +112,24 @@ impl Source for FileSource {
         if found.is_empty() && !self.settings.follow {
             return Err(self.no_match());
         }
+        let is_there: BTreeSet<&Partition> = found.iter().map(|found| &found.partition).collect();
+        let missing = context.positions.keys().filter(|partition| !is_there.contains(partition));
+        let missing: Vec<Found> = missing.map(|partition| self.names.found_as(partition)).collect();
         let files = if self.settings.follow { usize::MAX } else { found.len() };
         let readers = context.parallelism.clamp(1, files);
+        let marks = Marks::open(&context.state_dir, &context.source, &context.positions);
+        let marks = marks.map_err(|error| {
+            Error::fatal(format!("cannot look into the state folder {}", context.state_dir.display())).caused_by(error)
+        })?;
         context.status.up();
-        let queue = Arc::new(Queue::new(found));
+        let (queue, marks) = (Arc::new(Queue::new(found)), Arc::new(marks));
         let source = Arc::new(self.clone());
-        let reader = |_| Box::new(FileReader::new(&source, &queue, &context)) as Box<dyn Reader>;
-        Ok((0..readers).map(reader).collect())
+        let reader = |_| FileReader::new(&source, &queue, &marks, &context);
+        let mut readers: Vec<FileReader> = (0..readers).map(reader).collect();
+        if self.settings.follow {
+            readers[0].miss(missing.into_iter());
+        }
+        Ok(readers.into_iter().map(|reader| Box::new(reader) as Box<dyn Reader>).collect())
     }
 
     fn after(&self, partition: &Partition, position: Position) -> Result<Position, Error> {
@@ -140,6 +152,12 @@ impl Source for FileSource {
 
 pub(super) fn cannot_open(partition: &Partition, error: std::io::Error) -> Error {
     Error::fatal(format!("cannot open {partition}")).caused_by(error)
+}
+
+/// What files are known by cannot be kept.
+pub(super) fn cannot_keep(marks: &Marks, error: std::io::Error) -> Error {
+    Error::fatal(format!("cannot write {}: is the disk full, or the folder read-only?", marks.path().display()))
+        .caused_by(error)
 }
 
 pub(super) fn cannot_read(

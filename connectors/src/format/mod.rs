@@ -7,6 +7,7 @@ mod column;
 mod csv;
 mod infer;
 mod json;
+mod parquet;
 mod print;
 mod scalar;
 pub mod schema;

@@ -143,23 +143,23 @@ pub(crate) fn decimal(text: &[u8], precision: u8, scale: i8) -> Result<i128, Mis
     let mut place = 0i64;
     for digit in whole.iter().chain(fraction).map(|byte| i128::from(byte - b'0')) {
         if place < kept {
-            value = value * 10 + digit;
+            value = with_digit(value, digit, limit)?;
         } else if digit != 0 {
-            return Err(Misfit::Range);
-        }
-        if value >= limit {
             return Err(Misfit::Range);
         }
         place += 1;
     }
     while value != 0 && place < kept {
-        value *= 10;
+        value = with_digit(value, 0, limit)?;
         place += 1;
-        if value >= limit {
-            return Err(Misfit::Range);
-        }
     }
     Ok(if negative { -value } else { value })
+}
+
+/// `value` with one more digit, below `limit`. Checked, because ten times a number of 38 digits does not fit an `i128`.
+fn with_digit(value: i128, digit: i128, limit: i128) -> Result<i128, Misfit> {
+    let longer = value.checked_mul(10).and_then(|tens| tens.checked_add(digit));
+    longer.filter(|value| *value < limit).ok_or(Misfit::Range)
 }
 
 /// Cuts `e±N` off.

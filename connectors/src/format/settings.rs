@@ -12,6 +12,7 @@ use super::{
     column::Column,
     csv::{CsvDecoder, CsvEncoder, CsvSettings},
     json::{JsonDecoder, JsonEncoder, unwritable, writable},
+    parquet,
     text::{self, TextDecoder, TextEncoder},
 };
 use crate::error::Error;
@@ -158,7 +159,12 @@ impl Format {
             Self::Avro(..) => Err(vec![avro_is_read().to_string()]),
             Self::Text => TextEncoder::new(schema).map(drop).map_err(|error| vec![error.to_string()]),
             Self::Bytes => BytesEncoder::new(schema).map(drop).map_err(|error| vec![error.to_string()]),
-            Self::Parquet => Ok(()),
+            Self::Parquet => {
+                let fields = schema.fields().iter();
+                none_of(
+                    fields.filter(|field| !parquet::can_write(field)).map(|field| parquet::unwritable(field)).collect(),
+                )
+            }
         }
     }
 

@@ -27,6 +27,44 @@ fn read<T: Setting>(text: &str) -> Result<T, String> {
 }
 
 #[test]
+fn parquet_refuses_what_its_writer_does() {
+    use arrow_schema::{IntervalUnit, TimeUnit, UnionFields, UnionMode};
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+    let list = DataType::new_list(interval.clone(), true);
+    let nested = DataType::Struct(vec![Field::new("l", list, false)].into());
+    let union =
+        DataType::Union(UnionFields::try_new([0], [Field::new("x", DataType::Int8, true)]).unwrap(), UnionMode::Sparse);
+    for refused in [interval, nested, union, DataType::Struct(vec![].into())] {
+        let schema = Schema::new(vec![Field::new("ok", DataType::Int64, false), Field::new("x", refused, false)]);
+        let problems = Format::Parquet.check_write(&schema).unwrap_err();
+        assert!(
+            problems.len() == 1 && problems[0].starts_with("column `x`: a Parquet file cannot hold "),
+            "{problems:?}"
+        );
+    }
+    let fine = [
+        DataType::Null,
+        DataType::Boolean,
+        DataType::UInt64,
+        DataType::Float16,
+        DataType::Utf8,
+        DataType::Binary,
+        DataType::Date32,
+        DataType::Decimal128(38, 10),
+        DataType::Timestamp(TimeUnit::Second, Some("UTC".into())),
+        DataType::Time64(TimeUnit::Nanosecond),
+        DataType::Interval(IntervalUnit::DayTime),
+        DataType::new_list(DataType::Utf8, false),
+    ];
+    let fields =
+        fine.into_iter().enumerate().map(|(at, data_type)| Field::new(format!("c{at}"), data_type, at % 2 == 0));
+    Format::Parquet.check_write(&Schema::new(fields.collect::<Vec<_>>())).unwrap();
+    let types =
+        schema(&[("m", "map<string,list<int64!>>"), ("s", "struct<a: json, b: bytes!>"), ("t", "timestamp(ns)!")]);
+    Format::Parquet.check_write(&types).unwrap();
+}
+
+#[test]
 fn a_schema_has_types_and_maps_of_types() {
     let text = "{ user: string!, n: int64, ts: \"timestamp(ms)\", tags: \"list<string>\", geo: { lat: float64, lon: float64 } }";
     let SchemaSetting(schema) = read(text).unwrap();

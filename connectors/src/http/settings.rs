@@ -43,7 +43,8 @@ settings! {
     ///
     /// While the server is away, or answers 408, 425, 429 or 5xx, a request is tried again, for as long as it takes: the
     /// pipeline waits. Any other answer is final, and its rows go where `on_error` says; with several rows in a request
-    /// it is halved until the row that is not wanted is alone. Redirects are not followed.
+    /// it is halved until the row that is not wanted is alone. Redirects are not followed, and proxies in the environment
+    /// (`HTTPS_PROXY`) are not used.
     pub struct HttpSinkSettings {
         /// Where to: `https://example.com/users/{user}`, in which {column} is a value of the row, percent-encoded. The
         /// host is the same for all rows.

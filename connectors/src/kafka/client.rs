@@ -225,12 +225,12 @@ pub(super) fn reading(
     config.set("topic.metadata.refresh.interval.ms", "60000");
     // The default of 1 s halves the throughput: a partition whose queue was full would wait that long.
     config.set("fetch.queue.backoff.ms", "1");
-    // Half of a partition's share is what its queue may hold, the other half what one more answer may add. Small records
-    // cost several times their size, so their number is bounded too.
+    // Half of a partition's share is what its queue may hold, the rest what one more answer may add. Small records cost
+    // several times their size, so their number is bounded, and an answer is an eighth of the share.
     let share = (prefetch / partitions.max(1)).max(64 * 1024);
     config.set("queued.max.messages.kbytes", (share / 2 / 1024).max(1).to_string());
     config.set("queued.min.messages", (share / 2 / RECORD_OVERHEAD).clamp(100, 10_000_000).to_string());
-    config.set("fetch.message.max.bytes", (share / 2).min(1024 * 1024).to_string());
+    config.set("fetch.message.max.bytes", (share / 8).min(1024 * 1024).to_string());
     config.set("fetch.max.bytes", (prefetch / 2).clamp(1_000_000, 50 * 1024 * 1024).to_string());
     options(&mut config, connection);
     config

@@ -73,6 +73,9 @@ fn serve(group: &Group, consumer: &GroupConsumer) {
             }
             asked = Instant::now();
         }
+        if !group.health.is_down() {
+            group.missing.look(group, consumer);
+        }
         cover(group, consumer);
     }
 }

@@ -23,8 +23,9 @@ use super::{
     assignment::Assigned,
     health::Health,
     member::Member,
+    missing::Missing,
     queue::{self, Waker},
-    settings::KafkaSource,
+    source::KafkaTopics,
     start::{self, OnGap, Start},
 };
 
@@ -52,6 +53,10 @@ pub(super) struct Seat {
 pub(super) struct Group {
     /// The group's name.
     pub(super) name: String,
+    /// Whether nothing is committed.
+    pub(super) leaves_nothing: bool,
+    /// Which of the topics is gone.
+    pub(super) missing: Missing,
     pub(super) topics: Vec<String>,
     pub(super) health: Arc<Health>,
     pub(super) seats: Vec<Seat>,
@@ -79,14 +84,17 @@ pub(super) struct Commit {
 }
 
 impl Group {
-    pub(super) fn new(name: &str, settings: &KafkaSource, health: Arc<Health>, readers: usize) -> Self {
+    pub(super) fn new(source: &KafkaTopics, health: Arc<Health>, readers: usize) -> Self {
+        let settings = &source.settings;
         let seat = || Seat {
             partitions: Mutex::default(),
             changed: AtomicBool::new(false),
             waker: Arc::new(Waker::default()),
         };
         Self {
-            name: name.to_owned(),
+            name: source.group.clone(),
+            leaves_nothing: source.leaves_nothing,
+            missing: Missing::new(source.connection.connect_timeout),
             topics: settings.topic.as_slice().to_vec(),
             health,
             seats: (0..readers).map(|_| seat()).collect(),
@@ -176,7 +184,7 @@ impl Group {
                 news.insert((partition.topic.to_string(), partition.number), offset);
             }
         }
-        if news.is_empty() {
+        if news.is_empty() || self.leaves_nothing {
             return;
         }
         let result = start::list(&news, Offset::Offset).and_then(|list| match mode {

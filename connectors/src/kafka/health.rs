@@ -34,6 +34,8 @@ struct State {
     refused_since: Option<Instant>,
     fatal: Option<String>,
     reason: Option<String>,
+    /// The topic that is gone, of a cluster that answers.
+    lacks: Option<String>,
 }
 
 /// What an error of librdkafka means for the pipeline.
@@ -97,8 +99,39 @@ impl Health {
         if state.was_up {
             tracing::info!(brokers = %self.brokers, "kafka answers again");
         }
-        *state = State { was_up: true, fatal: state.fatal.take(), ..State::default() };
-        self.status.up();
+        let (fatal, lacks) = (state.fatal.take(), state.lacks.take());
+        *state = State { was_up: true, fatal, lacks, ..State::default() };
+        self.tell_topics(&state);
+    }
+
+    /// A topic that is used is gone.
+    pub(super) fn lacks_topic(&self, topic: &str) {
+        let mut state = self.state.lock();
+        if state.lacks.as_deref() == Some(topic) {
+            return;
+        }
+        tracing::warn!(brokers = %self.brokers, topic, "the topic is gone");
+        state.lacks = Some(topic.to_owned());
+        if !self.is_down() {
+            self.tell_topics(&state);
+        }
+    }
+
+    /// All topics that are used are there.
+    pub(super) fn has_topics(&self) {
+        let mut state = self.state.lock();
+        state.lacks = None;
+        if !self.is_down() {
+            self.tell_topics(&state);
+        }
+    }
+
+    /// The status of a cluster that answers.
+    fn tell_topics(&self, state: &State) {
+        match &state.lacks {
+            Some(topic) => self.status.down(format!("kafka at {}: topic `{topic}` is gone", self.brokers)),
+            None => self.status.up(),
+        }
     }
 
     /// Whether the cluster is known not to answer.

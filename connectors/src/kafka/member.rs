@@ -119,16 +119,23 @@ impl Member {
     fn begin(&self, consumer: &GroupConsumer, list: &TopicPartitionList) -> Option<BTreeMap<(String, i32), i64>> {
         let group = &self.0;
         while !group.is_stopping() && group.health.failure().is_none() {
-            match start::find(consumer, list, &group.left_at(), group.start, group.on_gap, ASK) {
+            match self.find(consumer, list) {
                 Ok(begin) => return Some(begin),
                 Err(Trouble::Gap(message)) => group.fail(message),
                 Err(Trouble::Later(error)) => {
                     group.health.unanswered(&error);
+                    // One that is gone is a reason not to find its partitions.
+                    group.missing.look(group, consumer);
                     thread::sleep(AGAIN);
                 }
             }
         }
         None
+    }
+
+    fn find(&self, consumer: &GroupConsumer, list: &TopicPartitionList) -> Result<start::Partitions, Trouble> {
+        let group = &self.0;
+        start::find(consumer, list, &group.left_at(), group.start, group.on_gap, group.leaves_nothing, ASK)
     }
 
     fn lost(&self, consumer: &GroupConsumer, list: &TopicPartitionList, incremental: bool) -> KafkaResult<()> {

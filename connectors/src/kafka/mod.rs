@@ -21,6 +21,7 @@ mod health;
 mod inflight;
 mod labels;
 mod member;
+mod missing;
 mod producer;
 mod queue;
 mod reader;
@@ -78,7 +79,7 @@ fn read_source(map: &mut MapReader<'_>, cx: &mut Reading<'_>, setup: &Setup) -> 
         );
     }
     let group = settings.group.clone().unwrap_or_else(|| setup.pipeline.to_string());
-    let source = KafkaTopics { connection: connection?, settings, group };
+    let source = KafkaTopics { connection: connection?, settings, group, leaves_nothing: setup.is_look() };
     clashes.is_empty().then(|| Box::new(source) as Box<dyn Source>)
 }
 

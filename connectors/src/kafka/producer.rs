@@ -35,6 +35,14 @@ use crate::error::Error;
 
 /// How often the thread looks whether it should end.
 const TICK: Duration = Duration::from_millis(100);
+/// When metadata are asked for behind the start, each after the one before.
+const HASTEN: [Duration; 5] = [
+    Duration::from_millis(4),
+    Duration::from_millis(8),
+    Duration::from_millis(16),
+    Duration::from_millis(32),
+    Duration::from_millis(64),
+];
 /// Bits of a record's tag that number it; those above tell its writer.
 const SEQUENCE_BITS: u32 = 48;
 
@@ -189,6 +197,22 @@ impl Core {
         let flight = Arc::new(Flight::default());
         flights.push(Arc::clone(&flight));
         (flights.len() - 1, flight)
+    }
+
+    /// Has librdkafka ask for its producer id now. It tries once, when no broker is connected yet, and then only half a
+    /// second later, unless metadata arrive while one is: so ask for those until the connection is up. Nobody waits.
+    pub(super) fn hasten(self: &Arc<Self>) {
+        let core = Arc::clone(self);
+        let ask = move || {
+            for pause in HASTEN {
+                thread::sleep(pause);
+                if core.is_stopping() || core.metadata(Some(&core.topic_name), TICK).is_err() {
+                    break;
+                }
+            }
+        };
+        // Without the thread the first record waits as long as librdkafka does.
+        let _ = thread::Builder::new().name("kafka-hasten".to_owned()).spawn(ask);
     }
 
     /// Records that were handed over and not reported yet, of all writers.

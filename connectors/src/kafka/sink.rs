@@ -52,6 +52,7 @@ impl KafkaTopic {
             return Ok(producer);
         }
         let (producer, _) = self.connect(status.clone(), self.connection.connect_timeout)?;
+        producer.core().hasten();
         let producer = Arc::new(producer);
         *shared = Arc::downgrade(&producer);
         Ok(producer)

@@ -43,6 +43,8 @@ pub(super) struct KafkaTopics {
     pub(super) settings: KafkaSource,
     /// The consumer group.
     pub(super) group: String,
+    /// Whether nothing is committed: a group without commits is gone with its last member.
+    pub(super) leaves_nothing: bool,
 }
 
 impl<C: ConsumerContext> Ask for BaseConsumer<C> {
@@ -138,7 +140,7 @@ impl Source for KafkaTopics {
         let slot = Slot::claim(&context.state_dir, &context.pipeline, &context.source)?;
         let config = client::reading(&self.connection, &self.group, &slot.name, context.prefetch_bytes, partitions);
 
-        let group = Arc::new(Group::new(&self.group, &self.settings, health, readers));
+        let group = Arc::new(Group::new(self, health, readers));
         let consumer: GroupConsumer =
             config.create_with_context(Member(Arc::clone(&group))).map_err(client::unusable)?;
         let consumer = Arc::new(consumer);

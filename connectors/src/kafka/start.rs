@@ -56,17 +56,19 @@ impl From<KafkaError> for Trouble {
     }
 }
 
-type Partitions = BTreeMap<(String, i32), i64>;
+pub(super) type Partitions = BTreeMap<(String, i32), i64>;
 
 /// Finds where each partition of `assigned` begins. `left_at` counts as committed where the brokers know of no commit: we
 /// had those partitions before. For a topic that the group never committed, the starting points of
-/// all its partitions are committed first, so that one that appears later is told from one that had no records yet.
+/// all its partitions are committed first, so that one that appears later is told from one that had no records yet;
+/// unless nothing may be left with the brokers.
 pub(super) fn find<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     assigned: &TopicPartitionList,
     left_at: &Partitions,
     start: Start,
     on_gap: OnGap,
+    leaves_nothing: bool,
     timeout: Duration,
 ) -> Result<Partitions, Trouble> {
     let ours: BTreeSet<_> = assigned.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
@@ -113,7 +115,7 @@ pub(super) fn find<C: ConsumerContext>(
             begin.insert(partition, offset);
         }
     }
-    if !first.is_empty() {
+    if !first.is_empty() && !leaves_nothing {
         consumer.commit(&list(&first, Offset::Offset)?, CommitMode::Sync)?;
     }
     Ok(begin)

@@ -60,7 +60,7 @@ pub(super) fn partitions(
 }
 
 /// The topic's partitions; `None` if there is no such topic.
-fn look(client: &impl Ask, topic: &str) -> KafkaResult<Option<usize>> {
+pub(super) fn look(client: &impl Ask, topic: &str) -> KafkaResult<Option<usize>> {
     let metadata = client.metadata(Some(topic), ASK)?;
     let Some(topic) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
     match topic.error() {

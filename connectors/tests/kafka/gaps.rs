@@ -109,6 +109,51 @@ fn retention_that_overtakes_a_running_source_stops_it_or_is_skipped() {
 }
 
 #[test]
+fn a_topic_that_is_deleted_under_a_running_source_is_told_and_then_stops_it() {
+    let Some(cluster) = Cluster::get() else { return };
+    let (topic, folder) = (cluster.topic("deleted", 1, &[]), tempfile::tempdir().unwrap());
+    cluster.fill(&topic, 1, 0, 10);
+    let source = source(&topic, &settings(&cluster, &topic, "connect_timeout: 8s")).unwrap();
+    let context = read_context(&topic, folder.path(), 1);
+    let status = context.status.clone();
+    let mut task = Task::open(&*source, context).unwrap();
+    task.read(10).unwrap();
+    task.commit();
+    assert_eq!(status.trouble(), None);
+    cluster.delete(&topic);
+    let deleted = std::time::Instant::now();
+    until("the status tells of the topic", || {
+        task.step().unwrap();
+        status.trouble().is_some_and(|trouble| trouble.contains(&topic) && trouble.contains("is gone"))
+    });
+    assert!(deleted.elapsed() < Duration::from_secs(7), "{:?}", deleted.elapsed());
+    let error = failure(&mut task);
+    assert_eq!(error.kind(), ErrorKind::Fatal);
+    let text = error.to_string();
+    assert!(text.contains(&topic) && text.contains("connect_timeout"), "{text}");
+    task.close();
+}
+
+#[test]
+fn a_topic_that_comes_back_with_its_records_unread_is_no_longer_told() {
+    let Some(cluster) = Cluster::get() else { return };
+    let (topic, folder) = (cluster.topic("back", 1, &[]), tempfile::tempdir().unwrap());
+    let source = source(&topic, &settings(&cluster, &topic, "")).unwrap();
+    let context = read_context(&topic, folder.path(), 1);
+    let status = context.status.clone();
+    let mut task = Task::open(&*source, context).unwrap();
+    until("the source is up", || {
+        task.step().unwrap();
+        status.trouble().is_none()
+    });
+    cluster.delete(&topic);
+    until("the topic is gone", || status.trouble().is_some());
+    cluster.create(&topic, 1, &[]);
+    until("the topic is back", || status.trouble().is_none());
+    task.close();
+}
+
+#[test]
 fn a_topic_that_is_made_anew_under_a_running_source_stops_it() {
     let Some(cluster) = Cluster::get() else { return };
     // At once; and late enough that the group has noticed that the topic is gone.

@@ -347,3 +347,19 @@ fn positions_are_shown_and_moved_only_while_nobody_reads() {
     let probe = source.probe(wait).unwrap();
     assert!(probe.contains(&format!("`{topic}` with 2 partitions")), "{probe}");
 }
+
+#[test]
+fn a_look_leaves_no_commits_behind() {
+    let Some(cluster) = Cluster::get() else { return };
+    let (topic, folder) = (cluster.topic("look", 2, &[]), tempfile::tempdir().unwrap());
+    cluster.fill(&topic, 2, 0, 10);
+    let name = riverhook_connectors::registry::Setup::look_at(&topic);
+    let source = source(&name, &format!("brokers: {}\ntopic: {topic}", cluster.brokers)).unwrap();
+    let mut task = Task::open(&*source, read_context(&name, folder.path(), 1)).unwrap();
+    task.read(10).unwrap();
+    task.commit();
+    task.idle(Duration::from_millis(200)).unwrap();
+    task.close();
+    // Brokers keep a group without members only for its commits.
+    assert_eq!(cluster.committed(&name, &topic, 2), [None, None]);
+}

@@ -13,7 +13,10 @@ use std::{path::PathBuf, sync::Arc};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, local::LocalFileSystem, path::Path};
 use parking_lot::Mutex;
-use riverhook_connectors::{clock::Clock, position::Positions};
+use riverhook_connectors::{
+    clock::Clock,
+    position::{Partition, Positions},
+};
 
 pub use manifest::{FORMAT_VERSION, Manifest};
 
@@ -74,8 +77,15 @@ impl Store {
 
     /// Writes the next manifest, with these positions of `source` in place of its old ones; partitions not named stay.
     pub fn commit(&self, source: &str, positions: &Positions) -> Result<(), Error> {
+        self.commit_and_forget(source, positions, &[])
+    }
+
+    /// The same, and forgets partitions that no longer exist, so that the manifest is bounded by those that do.
+    pub fn commit_and_forget(&self, source: &str, positions: &Positions, gone: &[Partition]) -> Result<(), Error> {
         self.update(|manifest| {
-            manifest.positions.entry(source.to_owned()).or_default().extend(positions.clone());
+            let kept = manifest.positions.entry(source.to_owned()).or_default();
+            kept.extend(positions.clone());
+            kept.retain(|partition, _| !gone.contains(partition));
         })
     }
 
@@ -107,21 +117,41 @@ impl Store {
     async fn write(&self, manifest: &Manifest) -> Result<(), Error> {
         let path = path_of(manifest.number);
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let trouble = |error: &dyn std::fmt::Display| {
+            Error::failed(format!("cannot write a checkpoint to {}: {error}", self.folder.display()))
+        };
+        // A process that was held up for long finds its number free again: others have gone on and removed it.
+        let listed = newest_number(&*self.objects).await.map_err(|error| trouble(&error))?;
+        if listed.is_some_and(|listed| listed >= manifest.number) {
+            return Err(self.overtaken(manifest));
+        }
         let put = self.objects.put_opts(&path, PutPayload::from(manifest.to_bytes()), options).await;
         put.map_err(|error| match error {
-            object_store::Error::AlreadyExists { .. } => Error::failed(format!(
-                "another process wrote checkpoint {} of `{}` in {}: stop it, or give this one a `name` of its own",
-                manifest.number,
-                manifest.pipeline,
-                self.folder.display()
-            )),
-            other => Error::failed(format!("cannot write a checkpoint to {}: {other}", self.folder.display())),
+            object_store::Error::AlreadyExists { .. } => self.overtaken(manifest),
+            other => trouble(&other),
         })?;
+        self.sync(manifest.number).map_err(|error| trouble(&error))?;
         if let Some(old) = manifest.number.checked_sub(KEPT) {
             // Best effort: a file left behind costs some bytes and is never read.
             let _ = self.objects.delete(&path_of(old)).await;
         }
         Ok(())
+    }
+
+    /// The store for folders does not wait for the disk; a manifest that power loss could take would move positions back.
+    fn sync(&self, number: u64) -> std::io::Result<()> {
+        let manifests = self.folder.join("manifest");
+        std::fs::File::open(self.folder.join(path_of(number).as_ref()))?.sync_all()?;
+        std::fs::File::open(manifests)?.sync_all()
+    }
+
+    fn overtaken(&self, manifest: &Manifest) -> Error {
+        Error::failed(format!(
+            "another process wrote checkpoint {} of `{}` in {}: stop it, or give this one a `name` of its own",
+            manifest.number,
+            manifest.pipeline,
+            self.folder.display()
+        ))
     }
 }
 
@@ -130,9 +160,13 @@ fn path_of(number: u64) -> Path {
 }
 
 async fn newest(objects: &dyn ObjectStore) -> Result<Option<(u64, Vec<u8>)>, object_store::Error> {
-    let listed: Vec<_> = objects.list(Some(&Path::from("manifest"))).try_collect().await?;
-    let number = |path: &Path| path.filename()?.strip_suffix(".json")?.parse::<u64>().ok();
-    let Some(number) = listed.iter().filter_map(|object| number(&object.location)).max() else { return Ok(None) };
+    let Some(number) = newest_number(objects).await? else { return Ok(None) };
     let bytes = objects.get(&path_of(number)).await?.bytes().await?;
     Ok(Some((number, bytes.to_vec())))
+}
+
+async fn newest_number(objects: &dyn ObjectStore) -> Result<Option<u64>, object_store::Error> {
+    let listed: Vec<_> = objects.list(Some(&Path::from("manifest"))).try_collect().await?;
+    let number = |path: &Path| path.filename()?.strip_suffix(".json")?.parse::<u64>().ok();
+    Ok(listed.iter().filter_map(|object| number(&object.location)).max())
 }

@@ -35,6 +35,18 @@ fn positions_survive_and_partitions_not_named_stay() {
 }
 
 #[test]
+fn partitions_that_are_gone_are_forgotten() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let store = open(folder.path(), &runtime);
+    store.commit("a", &at("x", 1)).unwrap();
+    store.commit("b", &at("x", 1)).unwrap();
+    store.commit_and_forget("a", &at("y", 2), &[Partition::new("x"), Partition::new("never")]).unwrap();
+    let again = open(folder.path(), &runtime);
+    assert_eq!(again.positions("a"), at("y", 2));
+    assert_eq!(again.positions("b"), at("x", 1));
+}
+
+#[test]
 fn the_second_of_two_writers_stops() {
     let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
     let (first, second) = (open(folder.path(), &runtime), open(folder.path(), &runtime));
@@ -42,6 +54,17 @@ fn the_second_of_two_writers_stops() {
     let error = second.commit("a", &at("x", 2)).unwrap_err().to_string();
     assert!(error.contains("another process"), "{error}");
     assert_eq!(open(folder.path(), &runtime).positions("a"), at("x", 1));
+}
+
+#[test]
+fn a_writer_that_was_held_up_for_long_stops_too() {
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), runtime());
+    let (first, second) = (open(folder.path(), &runtime), open(folder.path(), &runtime));
+    // By then the number that the second one would write is collected, and free again.
+    (1..=5).for_each(|offset| first.commit("a", &at("x", offset)).unwrap());
+    let error = second.commit("a", &at("x", 99)).unwrap_err().to_string();
+    assert!(error.contains("another process"), "{error}");
+    assert_eq!(open(folder.path(), &runtime).positions("a"), at("x", 5));
 }
 
 #[test]

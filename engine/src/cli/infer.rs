@@ -52,10 +52,10 @@ Examples:
 
 pub(super) fn infer(arguments: &InferArguments) -> ExitCode {
     let mut diagnostics = Diagnostics::new();
-    let sources =
-        with_surroundings(&arguments.file, &ProcessEnvironment, &mut diagnostics, |root, around, planner, cx| {
-            alone(root, around, planner, Some(&arguments.source), Purpose::Look, cx)
-        });
+    let environment = ProcessEnvironment::beside(&arguments.file);
+    let sources = with_surroundings(&arguments.file, &environment, &mut diagnostics, |root, around, planner, cx| {
+        alone(root, around, planner, Some(&arguments.source), Purpose::Look, cx)
+    });
     draw(&arguments.file, &diagnostics);
     let Some(source) = sources.and_then(|mut sources| sources.pop()) else { return ExitCode::from(WRONG) };
     match guess(&source, arguments) {

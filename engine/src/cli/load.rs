@@ -17,7 +17,7 @@ use crate::{
 /// Reads and plans a file. Mistakes and warnings are printed; with mistakes there is no plan but an exit code.
 pub(super) fn load(path: &Path) -> Result<Plan, ExitCode> {
     let mut diagnostics = Diagnostics::new();
-    let plan = plan(path, &ProcessEnvironment, &mut diagnostics);
+    let plan = plan(path, &ProcessEnvironment::beside(path), &mut diagnostics);
     draw(path, &diagnostics);
     plan.ok_or(ExitCode::from(WRONG))
 }

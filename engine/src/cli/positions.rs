@@ -103,9 +103,10 @@ pub(super) fn positions(arguments: &PositionsArguments) -> ExitCode {
 
 fn sources(file: &Path, source: Option<&str>) -> Option<Vec<Alone>> {
     let mut diagnostics = Diagnostics::new();
-    let sources = with_surroundings(file, &ProcessEnvironment, &mut diagnostics, |root, around, planner, cx| {
-        alone(root, around, planner, source, Purpose::Positions, cx)
-    });
+    let sources =
+        with_surroundings(file, &ProcessEnvironment::beside(file), &mut diagnostics, |root, around, planner, cx| {
+            alone(root, around, planner, source, Purpose::Positions, cx)
+        });
     draw(file, &diagnostics);
     sources
 }

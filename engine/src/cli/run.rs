@@ -72,9 +72,18 @@ fn run_plan(plan: crate::plan::Plan, arguments: &RunArguments) -> Result<(), Err
         .enable_all()
         .build()
         .map_err(|error| Error::failed(format!("cannot start: {error}")))?;
-    let signals = Signals::watch(&io)?;
-    let metrics = server::Metrics::install()?;
-    let (listen, shutdown_timeout) = (plan.settings.listen, plan.settings.shutdown_timeout);
+    let ended = run_on(&io, plan, arguments);
+    // Dropped, it would wait for I/O that may never end, such as a write to a full disk.
+    io.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+fn run_on(io: &tokio::runtime::Runtime, plan: crate::plan::Plan, arguments: &RunArguments) -> Result<(), Error> {
+    let signals = Signals::watch(io)?;
+    let metrics = server::Metrics::install(io)?;
+    let shutdown_timeout = plan.settings.shutdown_timeout;
+    // Before anything is read: a process that cannot be watched must not have done half of its work.
+    let listener = plan.settings.listen.map(|address| server::listen(io, address)).transpose()?;
     let options = Options {
         clock: SystemClock::shared(),
         io: io.handle().clone(),
@@ -82,21 +91,22 @@ fn run_plan(plan: crate::plan::Plan, arguments: &RunArguments) -> Result<(), Err
         from_scratch: arguments.from_scratch,
     };
     let running = start(plan, &options)?;
-    if let Some(address) = listen {
-        server::serve(&io, address, metrics, server::Health::of(&running))?;
+    if let Some(listener) = listener {
+        server::serve(io, listener, metrics, server::Health::of(&running));
     }
     let progress = Progress::new(&running, arguments.quiet);
     let ended = watch(&running, &signals, arguments.until_idle, shutdown_timeout, progress);
     let error = running.control.take_error();
     match (ended, error) {
-        (Ended::Done, None) => running.join(),
-        (Ended::Done, Some(error)) => return Err(error),
+        (Ended::Done, None) => {
+            running.join();
+            Ok(())
+        }
+        (Ended::Done, Some(error)) => Err(error),
         // Threads that hang are left behind: the process ends under them, and what they held was not committed.
         (Ended::Hung, error) => leave(error, shutdown_timeout),
         (Ended::Abandoned, _) => std::process::exit(i32::from(FAILED)),
     }
-    io.shutdown_timeout(Duration::from_secs(1));
-    Ok(())
 }
 
 enum Ended {
@@ -125,8 +135,9 @@ fn watch(
             _ => return Ended::Abandoned,
         }
         if let Some(idle) = until_idle {
-            // While a server does not answer nothing is known of what it holds.
-            if !running.troubles().is_empty() {
+            // While a server does not answer nothing is known of what it holds, and a batch that takes its time (a slow
+            // sink, a slow function) is no idleness.
+            if !running.troubles().is_empty() || control.busy() {
                 control.not_idle();
             } else if u128::from(control.idle_millis()) >= idle.as_millis() {
                 control.stop();

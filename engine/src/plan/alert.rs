@@ -31,8 +31,8 @@ pub struct Alert {
     pub message: Template,
     /// The column that tells when a row happened; else the moment it is handled counts.
     pub time: Option<String>,
-    /// When each key last gave a message. Shared by all tasks.
-    pub last: Mutex<HashMap<String, i64>>,
+    /// Each key's last message. Shared by all tasks.
+    pub last: Mutex<HashMap<String, Told>>,
 }
 
 /// What an alert's messages look like to sinks.
@@ -46,12 +46,21 @@ pub(super) fn message_schema() -> SchemaRef {
     ]))
 }
 
+/// When a key last gave a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// The row's time: microseconds since 1970-01-01 UTC.
+    time: i64,
+    /// The clock's, then.
+    at: i64,
+}
+
 impl Alert {
     /// The messages for rows that meet the condition. `now` is microseconds since 1970-01-01 UTC.
     pub fn messages(&self, matching: &Batch, row_json: &mut dyn Encoder, now: i64) -> Option<Batch> {
         let times = self.times(&matching.records, now);
         let keys = self.keys(&matching.records);
-        let due = self.due(&keys, &times);
+        let due = self.due(&keys, &times, now);
         if due.is_empty() {
             return None;
         }
@@ -112,22 +121,23 @@ impl Alert {
         Some((0..records.num_rows()).map(key).collect())
     }
 
-    /// Which rows give a message, keeping count.
-    fn due(&self, keys: &Option<Vec<String>>, times: &[i64]) -> UInt32Array {
+    /// Which rows give a message, keeping count. A subject is silent until `repeat` has passed in the rows' time or on the
+    /// clock: one row dated far ahead must not silence it for ever.
+    fn due(&self, keys: &Option<Vec<String>>, times: &[i64], now: i64) -> UInt32Array {
         let Some(repeat) = self.repeat else { return (0..times.len() as u32).collect() };
         let mut last = self.last.lock();
         let mut due = Vec::new();
-        for (row, time) in times.iter().enumerate() {
+        for (row, &time) in times.iter().enumerate() {
             let key = keys.as_ref().map_or("", |keys| keys[row].as_str());
             match last.get_mut(key) {
-                Some(before) if *time < before.saturating_add(repeat) => {}
-                Some(before) => {
-                    *before = *time;
+                Some(told) if time < told.time.saturating_add(repeat) && now < told.at.saturating_add(repeat) => {}
+                Some(told) => {
+                    *told = Told { time, at: now };
                     due.push(row as u32);
                 }
                 None => {
                     forget_oldest(&mut last);
-                    last.insert(key.to_owned(), *time);
+                    last.insert(key.to_owned(), Told { time, at: now });
                     due.push(row as u32);
                 }
             }
@@ -142,16 +152,16 @@ fn part(text: String) -> String {
 }
 
 /// Makes room for a key. A tenth goes at once, so that looking through all of them is seldom.
-fn forget_oldest(last: &mut HashMap<String, i64>) {
+fn forget_oldest(last: &mut HashMap<String, Told>) {
     if last.len() < MAX_KEYS {
         return;
     }
-    let mut times: Vec<i64> = last.values().copied().collect();
+    let mut times: Vec<i64> = last.values().map(|told| told.at).collect();
     let (_, newest_to_go, _) = times.select_nth_unstable(MAX_KEYS / 10);
     let newest_to_go = *newest_to_go;
     let mut room = MAX_KEYS / 10;
-    last.retain(|_, time| {
-        let goes = *time <= newest_to_go && room > 0;
+    last.retain(|_, told| {
+        let goes = told.at <= newest_to_go && room > 0;
         room -= usize::from(goes);
         !goes
     });
@@ -170,12 +180,38 @@ mod tests {
     }
 
     #[test]
+    fn one_row_dated_far_ahead_does_not_silence_its_subject() {
+        let hour = 3_600_000_000;
+        let alert = Alert {
+            name: "a".into(),
+            when: crate::sql::Planner::new()
+                .unwrap()
+                .condition("true", "t", &message_schema())
+                .unwrap()
+                .branches
+                .remove(0),
+            key: Vec::new(),
+            repeat: Some(hour),
+            message: Template::parse("m").unwrap(),
+            time: None,
+            last: Mutex::default(),
+        };
+        let told = |time, now| !alert.due(&None, &[time], now).is_empty();
+        assert!(told(i64::MAX - 1, 0), "the year 9999");
+        assert!(!told(hour, hour - 1));
+        assert!(told(hour, hour), "an hour later on the clock");
+        assert!(!told(hour + 1, hour + 1));
+        assert!(told(2 * hour, hour + 1), "an hour later in the rows' time");
+    }
+
+    #[test]
     fn keys_are_bounded_and_the_oldest_go() {
-        let mut last: HashMap<String, i64> = (0..MAX_KEYS as i64).map(|time| (time.to_string(), time)).collect();
+        let told = |at| Told { time: 0, at };
+        let mut last: HashMap<String, Told> = (0..MAX_KEYS as i64).map(|at| (at.to_string(), told(at))).collect();
         forget_oldest(&mut last);
         assert_eq!(last.len(), MAX_KEYS - MAX_KEYS / 10);
         assert!(!last.contains_key("0") && last.contains_key(&(MAX_KEYS - 1).to_string()));
-        let mut same: HashMap<String, i64> = (0..MAX_KEYS).map(|key| (key.to_string(), 7)).collect();
+        let mut same: HashMap<String, Told> = (0..MAX_KEYS).map(|key| (key.to_string(), told(7))).collect();
         forget_oldest(&mut same);
         assert_eq!(same.len(), MAX_KEYS - MAX_KEYS / 10);
     }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use riverhook_config::{Diagnostic, Kind, MapReader, Node, Reading};
-use riverhook_connectors::{format::Format, source::Source};
+use riverhook_connectors::{format::Format, registry::Setup, source::Source};
 
 use super::{
     Surroundings,
@@ -62,7 +62,7 @@ pub fn alone(
         base: around.base.to_owned(),
         pipeline: match purpose {
             Purpose::Positions => Arc::clone(&pipeline),
-            Purpose::Look => format!("{pipeline}.look-{}", std::process::id()).into(),
+            Purpose::Look => Setup::look_at(&pipeline),
         },
         planner,
         functions,

@@ -36,6 +36,7 @@ struct Step {
     edges: Arc<[Edge]>,
     meter: StepMeter,
     barrier: Epoch,
+    watermark: i64,
 }
 
 /// The nodes that one source's rows reach, for one task.
@@ -114,6 +115,7 @@ impl Chain {
                         edges: node.edges.clone().into(),
                         meter: StepMeter::new(&plan.name, &node.name),
                         barrier: 0,
+                        watermark: i64::MIN,
                     };
                     self.steps.insert(step, made);
                     self.reach(plan, &node.edges, &node.schema, outlet)?;
@@ -164,7 +166,7 @@ impl Chain {
         let sinks: Vec<usize> = self.outlets.keys().copied().collect();
         for sink in sinks {
             let outlet = self.outlets.get_mut(&sink).expect("the key was just listed");
-            let (epoch, rejected) = outlet.poll()?;
+            let (epoch, rejected) = outlet.poll(&*self.control.clock)?;
             durable = durable.min(epoch);
             self.rejected(sink, rejected)?;
         }
@@ -172,7 +174,7 @@ impl Chain {
         if durable < Epoch::MAX && durable > 0 {
             letters.barrier(durable)?;
         }
-        let (answered, rejected) = letters.poll()?;
+        let (answered, rejected) = letters.poll(&*self.control.clock)?;
         refuse_rejected_letters(&letters.name, &rejected)?;
         Ok(durable.min(answered))
     }
@@ -181,7 +183,7 @@ impl Chain {
     pub(super) fn close(&mut self) -> Result<(), Error> {
         self.send_all(&Arc::clone(&self.source_edges), &Message::End)?;
         if let Some(letters) = &mut self.letters {
-            let rejected = letters.close()?;
+            let rejected = letters.close(&*self.control.clock)?;
             refuse_rejected_letters(&letters.name, &rejected)?;
         }
         Ok(())
@@ -196,8 +198,18 @@ impl Chain {
             Edge::Sink(sink) => self.deliver(sink, message),
             Edge::Step { step, branch } => match message {
                 Message::Batch(batch) => self.through(step, branch, batch),
-                Message::Watermark(_) | Message::End => {
+                Message::End => {
                     let edges = Arc::clone(&self.steps[&step].edges);
+                    self.send_all(&edges, message)
+                }
+                // Over several edges each comes several times, and counts once.
+                Message::Watermark(time) => {
+                    let node = self.steps.get_mut(&step).expect("edges lead to steps of this chain");
+                    if *time == node.watermark {
+                        return Ok(());
+                    }
+                    node.watermark = *time;
+                    let edges = Arc::clone(&node.edges);
                     self.send_all(&edges, message)
                 }
                 Message::Barrier(epoch) => {
@@ -223,7 +235,7 @@ impl Chain {
             Message::Watermark(_) => Ok(()),
             Message::Barrier(epoch) => outlet.barrier(*epoch),
             Message::End => {
-                let rejected = outlet.close()?;
+                let rejected = outlet.close(&*self.control.clock)?;
                 self.rejected(sink, rejected)
             }
         }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -21,6 +21,8 @@ pub struct Control {
     remaining: Option<AtomicI64>,
     /// When a record was last read: monotonic milliseconds.
     last_record: AtomicU64,
+    /// Tasks that handle what they read.
+    busy: AtomicUsize,
     tasks: Mutex<Tasks>,
     all_ended: Condvar,
     /// Records behind the ends of their partitions, by source and task.
@@ -78,6 +80,7 @@ impl Control {
             error: Mutex::new(None),
             remaining: limit.map(|limit| AtomicI64::new(i64::try_from(limit).unwrap_or(i64::MAX))),
             last_record: AtomicU64::new(0),
+            busy: AtomicUsize::new(0),
             tasks: Mutex::default(),
             all_ended: Condvar::new(),
             lags: Mutex::default(),
@@ -127,6 +130,17 @@ impl Control {
     /// Begins to count idle time anew.
     pub fn not_idle(&self) {
         self.last_record.store(self.clock.monotonic().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Whether a task handles what it read.
+    pub fn busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
+    }
+
+    /// A task begins to handle what it read, until the answer is dropped.
+    pub(super) fn handling(self: &Arc<Self>) -> Handling {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Handling(Arc::clone(self))
     }
 
     /// Milliseconds since a record was read.
@@ -185,6 +199,15 @@ impl Control {
         }
         count(&mut self.tasks.lock());
         self.all_ended.notify_all();
+    }
+}
+
+/// Counts a task that handles what it read, until it is dropped.
+pub(super) struct Handling(Arc<Control>);
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

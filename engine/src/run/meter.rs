@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use riverhook_connectors::position::Partition;
 
-use super::letters::Stage;
+use super::{
+    latency::{ACCEPTED, DURABLE, Latency},
+    letters::Stage,
+};
 
 /// The metrics of one partition of a source.
 pub(super) struct PartitionMeter {
@@ -130,7 +133,8 @@ impl StepMeter {
 pub(super) struct SinkMeter {
     rows: Counter,
     bytes: Counter,
-    latency: Histogram,
+    latency: Arc<Latency>,
+    durable_latency: Arc<Latency>,
     pending: Gauge,
     inflight: Gauge,
     pub(super) failures: Failures,
@@ -143,7 +147,8 @@ impl SinkMeter {
         Self {
             rows: counter!("riverhook_records_total", &out),
             bytes: counter!("riverhook_bytes_total", &out),
-            latency: histogram!("riverhook_latency_seconds", &labels),
+            latency: Latency::of(ACCEPTED, pipeline, node),
+            durable_latency: Latency::of(DURABLE, pipeline, node),
             pending: gauge!("riverhook_sink_pending_epochs", &labels),
             inflight: gauge!("riverhook_sink_inflight_bytes", &labels),
             failures: Failures::new(pipeline, node),
@@ -154,7 +159,12 @@ impl SinkMeter {
     pub(super) fn written(&self, rows: usize, bytes: usize, latency: i64) {
         self.rows.increment(rows as u64);
         self.bytes.increment(bytes as u64);
-        self.latency.record_many(latency.max(0) as f64 / 1e6, rows);
+        self.latency.add(rows, latency);
+    }
+
+    /// Rows that were read `latency` microseconds ago are known to be durable.
+    pub(super) fn durable(&self, rows: usize, latency: i64) {
+        self.durable_latency.add(rows, latency);
     }
 
     /// How many barriers, and how many bytes, a sink's writers have been given and not yet said to be durable: the change

@@ -2,6 +2,7 @@
 
 mod chain;
 mod control;
+mod latency;
 mod letters;
 mod machine;
 mod meter;
@@ -12,6 +13,7 @@ mod source_stage;
 mod task;
 
 pub use control::{Control, NodeCounts, Totals};
+pub(crate) use latency::render_latencies;
 pub use letters::{Stage, letter_schema};
 pub use pipeline::{Options, Running, start};
 pub use rehearsal::{Answer, Given, Rehearsal, Seen, rehearse};

@@ -114,7 +114,8 @@ fn micros(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn payload_bytes(values: &BinaryArray) -> usize {
+/// Bytes of these values alone, which may be a slice of others.
+pub(super) fn payload_bytes(values: &BinaryArray) -> usize {
     let offsets = values.value_offsets();
     (offsets[offsets.len() - 1] - offsets[0]) as usize
 }

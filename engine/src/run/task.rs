@@ -14,7 +14,7 @@ use riverhook_connectors::{
 use super::{
     chain::Chain,
     control::Control,
-    source_stage::{SourceStage, Staged},
+    source_stage::{SourceStage, Staged, payload_bytes},
 };
 use crate::{checkpoint::Store, error::Error};
 
@@ -87,8 +87,7 @@ impl Task {
         let records = payloads.input.len();
         let admitted = self.control.admit(records);
         let payloads = if admitted < records { self.first(payloads, admitted) } else { payloads };
-        let bytes = payloads.values.value_data().len();
-        self.control.totals.read.add(admitted, bytes);
+        self.control.totals.read.add(admitted, payload_bytes(&payloads.values));
         let staged = self.stage.decode(payloads);
         self.through(&staged)
     }
@@ -120,6 +119,7 @@ impl Task {
 
     fn through(&mut self, staged: &Staged) -> Result<(), Error> {
         self.barriers.dirty = true;
+        let _handling = self.control.handling();
         let watermark = self.stage.watermark(&staged.batch, self.control.clock.now_micros());
         self.chain.run(staged, watermark)
     }
@@ -168,7 +168,7 @@ impl Task {
         }
         let Some((_, positions)) = newest else { return Ok(()) };
         if self.keeper == Keeper::Manifest {
-            self.store.commit(&self.source, &positions)?;
+            self.store.commit_and_forget(&self.source, &positions, &self.reader.gone(&positions))?;
         }
         self.reader.commit(&positions).map_err(|error| Error::of_node(&self.source, error))
     }

@@ -14,6 +14,8 @@ mod unnest;
 mod words;
 
 #[cfg(test)]
+mod slt_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -13,7 +13,7 @@ use riverhook_connectors::{
 
 use super::{Planner, Query, set_batch_time};
 
-fn schema() -> SchemaRef {
+pub(super) fn schema() -> SchemaRef {
     let place = DataType::Struct(
         vec![Field::new("lat", DataType::Int64, true), Field::new("lon", DataType::Int64, true)].into(),
     );
@@ -26,7 +26,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn batch() -> Batch {
+pub(super) fn batch() -> Batch {
     let place: StructArray = vec![
         (
             Arc::new(Field::new("lat", DataType::Int64, true)),
@@ -54,7 +54,7 @@ fn batch() -> Batch {
     Batch { records: RecordBatch::try_new(schema(), columns).unwrap(), rows: Rows::Same, input: Arc::new(input) }
 }
 
-fn tables() -> BTreeMap<String, SchemaRef> {
+pub(super) fn tables() -> BTreeMap<String, SchemaRef> {
     BTreeMap::from([("clicks".to_owned(), schema()), ("views".to_owned(), schema())])
 }
 

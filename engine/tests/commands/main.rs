@@ -6,6 +6,7 @@
 mod support;
 
 mod command_line;
+mod drawing;
 mod infer;
 mod init;
 mod pipeline_tests;

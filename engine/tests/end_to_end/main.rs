@@ -11,5 +11,6 @@ mod support;
 mod functions;
 mod http;
 mod letters;
+mod limit;
 mod metrics;
 mod stopping;

@@ -67,7 +67,8 @@ fn only_the_wanted_columns_are_read_and_text_is_plain() {
     assert_eq!(schema.field(1).data_type(), &DataType::Utf8);
 
     let io = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut context = context(at("a.parquet", 1), SystemClock::shared(), &io);
+    let state = folder();
+    let mut context = context(at("a.parquet", 1), SystemClock::shared(), &io, state.path());
     context.schema = Arc::new(schema.project(&[3, 1]).unwrap());
     let mut reader = source.open(context).unwrap().remove(0);
     let Polled::Batch(batch) = reader.poll(Duration::ZERO).unwrap() else { panic!("rows come") };

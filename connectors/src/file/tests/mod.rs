@@ -3,6 +3,7 @@
 mod container;
 mod follow;
 mod lines;
+mod restart;
 mod sink;
 mod sink_faults;
 
@@ -65,10 +66,11 @@ struct Open {
     reader: Box<dyn Reader>,
     headers: Vec<String>,
     refused: Vec<(RowFailure, Whole)>,
+    state: TempDir,
     _io: tokio::runtime::Runtime,
 }
 
-fn context(positions: Positions, clock: Arc<dyn Clock>, io: &tokio::runtime::Runtime) -> ReadContext {
+fn context(positions: Positions, clock: Arc<dyn Clock>, io: &tokio::runtime::Runtime, state_dir: &Path) -> ReadContext {
     ReadContext {
         source: "files".into(),
         pipeline: "p".into(),
@@ -77,7 +79,7 @@ fn context(positions: Positions, clock: Arc<dyn Clock>, io: &tokio::runtime::Run
         schema: Arc::new(Schema::empty()),
         limits: BatchLimits { rows: 1000, bytes: 1 << 20, wait: Duration::from_millis(5) },
         prefetch_bytes: 1 << 20,
-        state_dir: std::env::temp_dir(),
+        state_dir: state_dir.into(),
         clock,
         status: Status::starting("opening"),
         io: io.handle().clone(),
@@ -85,13 +87,23 @@ fn context(positions: Positions, clock: Arc<dyn Clock>, io: &tokio::runtime::Run
 }
 
 fn try_open(source: &dyn Source, positions: Positions, clock: Arc<dyn Clock>) -> Result<Open, Error> {
+    try_open_in(folder(), source, positions, clock)
+}
+
+/// Opens with the state folder of a run before.
+fn try_open_in(
+    state: TempDir,
+    source: &dyn Source,
+    positions: Positions,
+    clock: Arc<dyn Clock>,
+) -> Result<Open, Error> {
     let io = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut context = context(positions, clock, &io);
+    let mut context = context(positions, clock, &io, state.path());
     if let Some(schema) = source.schema()? {
         context.schema = schema;
     }
     let reader = source.open(context)?.remove(0);
-    Ok(Open { reader, headers: Vec::new(), refused: Vec::new(), _io: io })
+    Ok(Open { reader, headers: Vec::new(), refused: Vec::new(), state, _io: io })
 }
 
 fn open(source: &dyn Source) -> Open {
@@ -121,6 +133,12 @@ impl Open {
                 records.push((payloads.input.partition.to_string(), *at, text));
             }
         }
+    }
+
+    /// Ends this run and begins another one, at these positions and with what was kept beside them.
+    fn restart(self, source: &dyn Source, positions: Positions) -> Self {
+        drop(self.reader);
+        try_open_in(self.state, source, positions, SystemClock::shared()).unwrap()
     }
 
     fn texts(&mut self) -> Vec<String> {

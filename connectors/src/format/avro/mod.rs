@@ -1,5 +1,5 @@
 //! Avro: one datum a record, its schema in a file. The header that Confluent's serialisers put before a datum is
-//! recognised and skipped: which schema it names is not looked up.
+//! recognised and skipped: which schema it names is not looked up. See [`readings`] for what begins like one and is none.
 //!
 //! Decoded by `arrow-avro`, which reads datums as one stream and is left in disorder by a bad one: then the whole
 //! batch is read again, datum by datum.
@@ -126,8 +126,8 @@ impl AvroDecoder {
     /// All messages in one go, if none of them is bad.
     fn together(&mut self, payloads: &Payloads) -> Option<RecordBatch> {
         let messages = &payloads.values;
-        let good = messages.null_count() == 0
-            && messages.iter().flatten().all(|message| self.datum(strip_confluent(message).0));
+        let good =
+            messages.null_count() == 0 && messages.iter().flatten().all(|message| self.datum(readings(message)[0]));
         if !good {
             self.reset();
             return None;
@@ -138,10 +138,8 @@ impl AvroDecoder {
     /// One message by itself.
     fn alone(&mut self, message: Option<&[u8]>) -> Read<RecordBatch> {
         let message = message.ok_or_else(|| Fault::empty("the record has no value"))?;
-        let (bare, skipped) = strip_confluent(message);
-        // A datum may begin with a zero of its own.
-        let readings = if skipped > 0 { vec![bare, message] } else { vec![message] };
-        for reading in readings {
+        let [likelier, other] = readings(message);
+        for reading in [Some(likelier), (other != likelier).then_some(other)].into_iter().flatten() {
             if self.datum(reading)
                 && let Some(batch) = self.flush()
             {
@@ -163,6 +161,21 @@ impl AvroDecoder {
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(SchemaRef::clone(&self.schema), columns.ok()?, &options).ok()
+    }
+}
+
+/// What may be the datum in a message, the likelier first. Both are tried; where both fit exactly, the first counts.
+///
+/// A datum may begin with a zero of its own, as a header does: a null, `false`, 0 or an empty string. What would then be
+/// the schema's id is some of its values. Registries count ids from 1, so 0 (more such values) and numbers beyond 16
+/// million (a text, say) are hardly ids. By the message alone, so that it is read the same whatever comes before it.
+fn readings(message: &[u8]) -> [&[u8]; 2] {
+    let (bare, skipped) = strip_confluent(message);
+    match message {
+        _ if skipped == 0 => [message, message],
+        [0, 0, 0, 0, 0, ..] => [message, bare],
+        [0, 0, ..] => [bare, message],
+        _ => [message, bare],
     }
 }
 

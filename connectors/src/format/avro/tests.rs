@@ -89,6 +89,32 @@ fn a_bad_datum_fails_alone() {
 }
 
 #[test]
+fn a_datum_that_begins_like_a_header_is_read_as_it_is() {
+    let schema =
+        r#"{"type":"record","name":"R","fields":[{"name":"n","type":"long"},{"name":"text","type":"string"}]}"#;
+    let columns = AvroColumns::parse(schema.into()).unwrap();
+    let mut decoder = AvroDecoder::new(columns.clone(), columns.schema()).unwrap();
+    // Without its first five bytes each is another datum, or none.
+    let own = [
+        (&b"\x00\x0aabc\x04\x00"[..], r#"{"n":0,"text":"abc\u0004\u0000"}"#),
+        (b"\x00\x06abc", r#"{"n":0,"text":"abc"}"#),
+        (b"\x00\x08\x00\x00\x02\x04", "{\"n\":0,\"text\":\"\\u0000\\u0000\\u0002\\u0004\"}"),
+        (b"\x00\x00", r#"{"n":0,"text":""}"#),
+    ];
+    let headed = [
+        (&b"\x00\x00\x00\x00\x07\x04\x00"[..], r#"{"n":2,"text":""}"#),
+        (b"\x00\x7f\x00\x00\x07\x04\x02a", r#"{"n":2,"text":"a"}"#),
+        (b"\x00\x00\x00\x00\x00\x04\x02a", r#"{"n":2,"text":"a"}"#),
+    ];
+    let all = own.iter().chain(&headed);
+    let (messages, expected): (Vec<&[u8]>, Vec<&str>) = all.copied().unzip();
+    assert_eq!(results(&mut decoder, &payloads(&messages)), expected);
+    for (message, expected) in messages.iter().zip(&expected) {
+        assert_eq!(results(&mut decoder, &payloads(&[message])), [*expected]);
+    }
+}
+
+#[test]
 fn nothing_is_nothing() {
     assert_eq!(results(&mut decoder(&["id"]), &payloads::<&[u8]>(&[])), [""; 0]);
     let decoded = decoder(&["id"]).decode(&payloads::<&[u8]>(&[b"\xff"]));

@@ -81,8 +81,10 @@ fn integer<T: FromStr<Err = std::num::ParseIntError>>(text: &[u8]) -> Result<T, 
     })
 }
 
-fn float<T: FromStr>(text: &[u8]) -> Result<T, Misfit> {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Misfit::Form)
+/// A float. Digits that lead beyond its largest do not fit; infinite it is only where that is written (`inf`, `Infinity`).
+fn float<T: FromStr + Into<f64> + Copy>(text: &[u8]) -> Result<T, Misfit> {
+    let value: T = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Misfit::Form)?;
+    if value.into().is_infinite() && text.iter().any(u8::is_ascii_digit) { Err(Misfit::Range) } else { Ok(value) }
 }
 
 #[cold]

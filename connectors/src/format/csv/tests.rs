@@ -105,6 +105,46 @@ fn every_type_has_a_text() {
     );
 }
 
+#[test]
+fn a_number_is_infinite_only_where_that_is_written() {
+    check(
+        &headerless(),
+        &[("a", "float64"), ("b", "float32")],
+        &[
+            ("1e308,1e38", r#"{"a":1e308,"b":1e38}"#),
+            ("1e400,", "decode.csv.range: field a, byte 0: the value does not fit float64"),
+            ("-1e400,", "decode.csv.range: field a, byte 0: the value does not fit float64"),
+            (",1e39", "decode.csv.range: field b, byte 1: the value does not fit float32"),
+            // JSON has no infinity: these are infinite in the column.
+            ("inf,-Infinity", r#"{"a":null,"b":null}"#),
+            ("1e-400,-0", r#"{"a":0.0,"b":-0.0}"#),
+        ],
+    );
+}
+
+#[test]
+fn decimals_of_38_digits_never_wrap() {
+    let columns = [("w", "decimal(38,0)"), ("f", "decimal(38,37)")];
+    let refused = |field: &str, at: usize, scale: u8| {
+        format!("decode.csv.range: field {field}, byte {at}: the value does not fit decimal(38,{scale})")
+    };
+    let (most, digits) = ("9".repeat(38), format!("9.{}", "9".repeat(37)));
+    // Ten times 3.5e37 is more than an `i128` holds.
+    let too_long = format!("35{}", "0".repeat(37));
+    let cases = [
+        (format!("{most},{digits}"), format!(r#"{{"w":"{most}","f":"{digits}"}}"#)),
+        (format!("-{most},-{digits}"), format!(r#"{{"w":"-{most}","f":"-{digits}"}}"#)),
+        (format!("{too_long},"), refused("w", 0, 0)),
+        (format!("-{too_long},"), refused("w", 0, 0)),
+        ("35e37,".into(), refused("w", 0, 0)),
+        (format!("1{},", "0".repeat(38)), refused("w", 0, 0)),
+        (",35".into(), refused("f", 1, 37)),
+        (",10".into(), refused("f", 1, 37)),
+    ];
+    let cases: Vec<_> = cases.iter().map(|(message, expected)| (message.as_str(), expected.as_str())).collect();
+    check(&headerless(), &columns, &cases);
+}
+
 fn with_header(columns: &[(&str, &str)], header: &str) -> Result<CsvDecoder, String> {
     let mut decoder = CsvDecoder::new(schema(columns), &CsvSettings::default(), None).unwrap();
     decoder.header(header.as_bytes()).map_err(|error| error.to_string())?;

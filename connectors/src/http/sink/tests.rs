@@ -525,6 +525,19 @@ fn refusing() -> Server {
     })
 }
 
+/// A client says in its debug text what proxies it asks, those of the environment too, whether or not there are any.
+#[test]
+fn no_proxy_is_asked_which_would_look_names_up_behind_the_guard() {
+    let proxies = |client: reqwest::Client| format!("{client:?}").contains("proxies");
+    assert!(proxies(reqwest::Client::new()), "the text no longer tells proxies: find another way to test this");
+    for more in ["", "\nallow_link_local: true"] {
+        let yaml = format!("url: http://example.com/{more}");
+        let settings = read(&yaml, HttpSinkSettings::read_fields).unwrap();
+        let sink = HttpSink::new(settings, Format::default(), guard::system()).unwrap();
+        assert!(!proxies(sink.client().unwrap()));
+    }
+}
+
 #[test]
 fn the_sink_keeps_its_contract() {
     for settings in ["", "send: array"] {

@@ -7,8 +7,8 @@ use std::{
 
 use arrow_cast::parse::string_to_timestamp_nanos;
 use riverhook_config::{
-    Diagnostic, Diagnostics, Environment, Kind, Map, Named, Node, Reading, Setting, Shape, Spanned, choices, nearest,
-    parse, settings,
+    Diagnostic, Diagnostics, Environment, Kind, Map, Named, Node, ProcessEnvironment, Reading, Setting, Shape, Spanned,
+    choices, nearest, parse, settings,
 };
 use serde_json::Value;
 
@@ -165,7 +165,7 @@ impl TestFile {
             diagnostics.push(tests.pipeline.error(format!("there is no file {}", pipeline.display())));
             return None;
         }
-        let plan = plan(&pipeline, environment, diagnostics)?;
+        let plan = plan(&pipeline, &ProcessEnvironment::beside(&pipeline), diagnostics)?;
         let names = Names::of(&plan);
         let cases: Vec<Case> = tests.tests.into_iter().filter_map(|case| names.checked(case, diagnostics)).collect();
         (!diagnostics.has_errors()).then_some(Tests { pipeline, cases })

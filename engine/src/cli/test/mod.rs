@@ -103,7 +103,7 @@ impl Outcome {
 /// Runs a file's tests. Nothing is run, and there is an exit code, if the file or its pipeline has mistakes.
 fn run_file(path: &std::path::Path, only: Option<&str>, outcome: &mut Outcome) -> Result<(), ExitCode> {
     let mut diagnostics = Diagnostics::new();
-    let tests = TestFile::read(path, &ProcessEnvironment, &mut diagnostics);
+    let tests = TestFile::read(path, &ProcessEnvironment::beside(path), &mut diagnostics);
     draw(path, &diagnostics);
     let Some(Tests { pipeline, cases }) = tests else { return Err(ExitCode::from(WRONG)) };
     println!("running {} of {}", super::load::plural(cases.len(), "test"), path.display());
@@ -113,7 +113,7 @@ fn run_file(path: &std::path::Path, only: Option<&str>, outcome: &mut Outcome) -
             continue;
         }
         // Planned anew for each, so that none sees what alerts and functions remember of another.
-        let Some(plan) = plan(&pipeline, &ProcessEnvironment, &mut Diagnostics::new()) else {
+        let Some(plan) = plan(&pipeline, &ProcessEnvironment::beside(&pipeline), &mut Diagnostics::new()) else {
             return Err(ExitCode::from(WRONG));
         };
         let differences = differences(&case, rehearse(plan, &case.rehearsal));

@@ -211,6 +211,27 @@ fn decimals_are_exact_or_refused() {
 }
 
 #[test]
+fn decimals_of_38_digits_never_wrap() {
+    let columns = [("w", "decimal(38,0)"), ("f", "decimal(38,37)")];
+    let refused = |field: &str, scale: u8| {
+        format!("decode.json.range: field {field}, byte 5: the number does not fit decimal(38,{scale}) exactly")
+    };
+    let (most, digits) = ("9".repeat(38), format!("9.{}", "9".repeat(37)));
+    // Ten times 3.5e37 is more than an `i128` holds.
+    let too_long = format!("35{}", "0".repeat(37));
+    let cases = [
+        (format!(r#"{{"w":{most},"f":"-{digits}"}}"#), format!(r#"{{"w":"{most}","f":"-{digits}"}}"#)),
+        (format!(r#"{{"w":{too_long}}}"#), refused("w", 0)),
+        (format!(r#"{{"w":"-{too_long}"}}"#), refused("w", 0)),
+        (r#"{"w":35e37}"#.into(), refused("w", 0)),
+        (r#"{"f":35}"#.into(), refused("f", 37)),
+        (r#"{"f":10}"#.into(), refused("f", 37)),
+    ];
+    let cases: Vec<_> = cases.iter().map(|(message, expected)| (message.as_str(), expected.as_str())).collect();
+    check(&columns, &cases);
+}
+
+#[test]
 fn times_are_numbers_in_their_unit_or_rfc_3339() {
     check(
         &[("t", "timestamp(ms)"), ("b", "timestamp(s,Europe/Berlin)"), ("d", "date")],
