@@ -10,8 +10,15 @@
 mod codec;
 mod columns;
 mod contract;
+// The layer that calls these traits stands above this one.
+#[allow(dead_code)]
+mod json {
+    pub(crate) mod handler;
+}
 mod limits;
 mod logs;
+#[cfg(target_os = "linux")]
+mod process;
 mod wasm;
 
 pub use codec::{Codec, Codecs, JsonRows};
@@ -20,4 +27,6 @@ pub use contract::{
     Origin, Origins, Outcome, RecordOrigin, Reply, Usage,
 };
 pub use limits::{Grants, Limits};
+#[cfg(target_os = "linux")]
+pub use process::{ProcessCopy, ProcessFunction, ProcessSettings, SettingsError};
 pub use wasm::{LoadError, Runtime, RuntimeError, Settings, WasmFunction};
