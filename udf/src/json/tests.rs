@@ -1,0 +1,1 @@
+//! Events and answers, with an endpoint in memory.
