@@ -10,6 +10,7 @@
 mod codec;
 mod columns;
 mod contract;
+mod http;
 mod json;
 mod limits;
 mod logs;
@@ -20,6 +21,7 @@ pub use contract::{
     CallError, CallErrorKind, Caller, FailedRow, Function, Instance, Invocation, LogLevel, LogLine, LogSink, OpenError,
     Origin, Origins, Outcome, RecordOrigin, Reply, Usage,
 };
+pub use http::{HttpError, HttpSettings, HttpVersion, Secret};
 pub use json::{EventSource, JsonFunction, JsonSettings, Shape};
 pub use limits::{Grants, Limits};
 pub use wasm::{LoadError, Runtime, RuntimeError, Settings, WasmFunction};
