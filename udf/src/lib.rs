@@ -9,6 +9,7 @@
 
 mod codec;
 mod columns;
+pub mod conformance;
 mod contract;
 mod http;
 mod json;

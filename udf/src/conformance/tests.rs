@@ -1,0 +1,1 @@
+//! The suite finds what it says it finds.
