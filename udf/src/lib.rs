@@ -7,6 +7,10 @@
 //! The crate is the only one that knows wasmtime, and knows nothing of connectors, SQL or the pipeline file: what to
 //! do with a failed row, when to try again and how many copies to run is the engine's to say.
 
+// The tests' codec is shared with the tests beside the crate, which know it by its name.
+#[cfg(test)]
+extern crate self as riverhook_udf;
+
 mod codec;
 mod columns;
 pub mod conformance;
