@@ -10,6 +10,8 @@ mod exchange;
 mod guard;
 mod sign;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
