@@ -29,8 +29,10 @@ use std::sync::Arc;
 
 pub use self::copy::ProcessCopy;
 pub use self::settings::{ProcessSettings, SettingsError};
+use crate::codec::Codecs;
 use crate::contract::{Caller, LogSink};
 use crate::json::handler::{Endpoint, Handler};
+use crate::json::{JsonFunction, JsonSettings};
 use crate::logs::LogGate;
 
 /// A program that speaks the Lambda Runtime API, as a function on JSON events. Nothing runs before a copy's first call.
@@ -64,6 +66,22 @@ impl ProcessFunction {
     /// The hash of the command, its settings, and the files that the command names, in hexadecimal.
     pub fn hash(&self) -> &str {
         &self.shared.hash
+    }
+}
+
+impl JsonFunction {
+    /// The function that a program is, called with events of rows; `json` says how large those and the answers may be.
+    /// Nothing is started before the first call, whose thread must not be an asynchronous runtime's.
+    pub fn process(
+        process: ProcessSettings,
+        json: JsonSettings,
+        codecs: Arc<dyn Codecs>,
+        logs: LogSink,
+    ) -> Result<Self, SettingsError> {
+        let name = process.name.clone();
+        let process = ProcessSettings { max_request: json.max_request, max_response: json.max_response, ..process };
+        let endpoint = ProcessFunction::new(process, logs.clone())?;
+        Ok(Self::new(&name, Box::new(endpoint), json, codecs, logs))
     }
 }
 

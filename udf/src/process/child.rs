@@ -15,9 +15,12 @@ use rustix::process::{
 };
 
 use super::environment;
-use super::family;
+use super::family::{self, Process};
 use super::settings::ProcessSettings;
 use crate::contract::{CallError, CallErrorKind};
+
+/// Descendants outside of the group that are kept in mind.
+const MAX_STRAYS: usize = 1024;
 
 /// A child that has not been reaped.
 pub(super) struct Child {
@@ -33,7 +36,10 @@ impl Child {
         let mut process = command.spawn()?;
         let leader = Pid::from_child(&process);
         match pidfd_open(leader, PidfdFlags::empty()) {
-            Ok(exit) => Ok(Self { process, group: Arc::new(Group { leader, alive: Mutex::new(true) }), exit }),
+            Ok(exit) => {
+                let group = Group { leader, alive: Mutex::new(true), strays: Mutex::default() };
+                Ok(Self { process, group: Arc::new(group), exit })
+            }
             Err(error) => {
                 process.kill()?;
                 process.wait()?;
@@ -84,6 +90,8 @@ pub(super) struct Group {
     leader: Pid,
     /// False once the leader is reaped: then the number may be another group's.
     alive: Mutex<bool>,
+    /// Descendants that were seen to have left the group.
+    strays: Mutex<Vec<Process>>,
 }
 
 impl Group {
@@ -94,23 +102,29 @@ impl Group {
 
     /// Asks the group to end.
     pub(super) fn terminate(&self) {
-        if *self.alive.lock() {
-            // It fails if all have ended, which is what is wanted.
-            let _ = kill_process_group(self.leader, Signal::TERM);
-        }
+        self.signal(Signal::TERM);
     }
 
     /// Kills the group, and descendants that have left it.
     pub(super) fn kill(&self) {
-        let alive = self.alive.lock();
-        if !*alive {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if !*self.alive.lock() {
             return;
         }
-        // Seen before the parents die, since afterwards nothing leads to them.
-        let strays = family::strays(self.id());
-        let _ = kill_process_group(self.leader, Signal::KILL);
-        for stray in strays.into_iter().filter_map(Pid::from_raw) {
-            let _ = kill_process(stray, Signal::KILL);
+        // Seen before the parents die, since afterwards nothing leads to them; and kept, for the next signal.
+        let mut strays = self.strays.lock();
+        for stray in family::strays(self.id()) {
+            if !strays.contains(&stray) && strays.len() < MAX_STRAYS {
+                strays.push(stray);
+            }
+        }
+        // It fails if all have ended, which is what is wanted.
+        let _ = kill_process_group(self.leader, signal);
+        for stray in strays.iter().filter(|stray| stray.is_there()) {
+            let _ = Pid::from_raw(stray.id).map(|stray| kill_process(stray, signal));
         }
     }
 }

@@ -13,7 +13,6 @@ use super::Shared;
 use super::api::Event;
 use super::backoff::Backoff;
 use super::live::{Ended, Live};
-use super::settings::PAYLOAD_ROOM;
 use crate::contract::{CallError, CallErrorKind, Caller, Invocation, Usage};
 use crate::json::handler::{Answered, Handler};
 
@@ -105,9 +104,12 @@ impl State {
         usage: &mut Usage,
     ) -> Result<Vec<u8>, CallError> {
         let most = self.shared.settings.max_request;
-        if event.len() > most.saturating_add(PAYLOAD_ROOM) {
-            let kind = CallErrorKind::Failed("Function.RequestSizeTooLarge".to_owned());
-            return Err(CallError::new(kind, format!("the event has {} bytes; the limit is {most}", event.len())));
+        if event.len() > most {
+            let message = format!("an event has {} bytes; at most {most} are sent", event.len());
+            return Err(CallError::new(CallErrorKind::RequestTooLarge, message));
+        }
+        if within(Duration::MAX, invocation.deadline, Instant::now()).is_zero() {
+            return Err(timed_out(Duration::ZERO));
         }
         let event = Bytes::copy_from_slice(event);
         // A process that ended while it was idle is not this call's fault, and has not seen its event.

@@ -11,9 +11,8 @@ pub(super) fn members(leader: i32) -> Vec<i32> {
 }
 
 /// The descendants of a group's processes that have left it.
-pub(super) fn strays(leader: i32) -> Vec<i32> {
-    let all = processes();
-    family(leader, &all).into_iter().filter(|process| process.group != leader).map(|process| process.id).collect()
+pub(super) fn strays(leader: i32) -> Vec<Process> {
+    family(leader, &processes()).into_iter().filter(|process| process.group != leader).collect()
 }
 
 /// The resident memory of a process in bytes; what it shares with others counts whole. None once it has ended.
@@ -40,11 +39,21 @@ fn kibibytes(text: &str, name: &str) -> Option<usize> {
     Some(kibibytes << 10)
 }
 
+/// One process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Process {
-    id: i32,
+pub(super) struct Process {
+    pub(super) id: i32,
     parent: i32,
     group: i32,
+    /// When it was started, in the kernel's own unit: numbers of processes are used again.
+    started: u64,
+}
+
+impl Process {
+    /// Whether it is still the same one that has its number.
+    pub(super) fn is_there(&self) -> bool {
+        look_up(self.id).is_some_and(|now| now.started == self.started)
+    }
 }
 
 /// Every process that can be seen.
@@ -54,15 +63,20 @@ fn processes() -> Vec<Process> {
         .filter_map(|entry| {
             let id = entry.ok()?.file_name().to_str()?.parse().ok()?;
             // Processes end while one looks.
-            parse(id, &fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+            look_up(id)
         })
         .collect()
 }
 
-/// `ID (NAME) STATE PARENT GROUP …`, where the name may hold anything.
+fn look_up(id: i32) -> Option<Process> {
+    parse(id, &fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
+}
+
+/// `ID (NAME) STATE PARENT GROUP …`, where the name may hold anything; the 17th after the group is the time.
 fn parse(id: i32, stat: &str) -> Option<Process> {
     let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(1);
-    Some(Process { id, parent: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()? })
+    let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(Process { id, parent, group, started: fields.nth(16)?.parse().ok()? })
 }
 
 fn family(leader: i32, all: &[Process]) -> Vec<Process> {
@@ -91,14 +105,15 @@ mod tests {
 
     #[test]
     fn a_name_with_spaces_and_brackets_is_no_field() {
-        let process = parse(7, "7 (a) b) S 5 6 6 0 -1").unwrap();
-        assert_eq!(process, Process { id: 7, parent: 5, group: 6 });
+        let stat = "7 (a) b) S 5 6 6 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 99 100";
+        let process = parse(7, stat).unwrap();
+        assert_eq!(process, Process { id: 7, parent: 5, group: 6, started: 12345 });
         assert_eq!(parse(7, "7 (cut"), None);
     }
 
     #[test]
     fn a_family_is_the_group_and_all_descendants() {
-        let process = |id, parent, group| Process { id, parent, group };
+        let process = |id, parent, group| Process { id, parent, group, started: 0 };
         let all = [
             process(14, 13, 14), // a descendant in a session of its own
             process(13, 12, 13), // which another one started
@@ -118,5 +133,6 @@ mod tests {
         assert!(resident(id).unwrap() > 100_000);
         assert!(proportional(id).unwrap() > 100_000);
         assert!(peak(id).unwrap() >= resident(id).unwrap() / 2);
+        assert!(look_up(id).unwrap().is_there());
     }
 }

@@ -18,7 +18,6 @@ use super::child::{self, Child};
 use super::copy::{arn, unavailable};
 use super::lines::Lines;
 use super::server::{Server, too_large};
-use super::settings::PAYLOAD_ROOM;
 use super::watchdog::{Verdict, Watched};
 use super::{Shared, environment, family, spawner};
 use crate::contract::{CallError, CallErrorKind, Caller, LogLevel};
@@ -83,7 +82,7 @@ impl Live {
             }
         };
         let api = Arc::new(Api::default());
-        let longest = settings.max_response.saturating_add(PAYLOAD_ROOM);
+        let longest = settings.max_response;
         let arn = arn(environment::region(settings), &settings.name);
         let server = Arc::new(Server { api: Arc::clone(&api), arn, longest });
         let server = tokio::spawn(server.run(listener));

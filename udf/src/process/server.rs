@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -27,8 +28,7 @@ use crate::contract::{CallError, CallErrorKind};
 
 /// Connections of one child. Clients use one or two; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 16;
-/// Headers and their bytes, of one request.
-const MAX_HEADERS: usize = 64;
+/// The bytes of one request's headers. Their number has hyper's own bound, a hundred.
 const MAX_HEAD: usize = 64 << 10;
 /// How long to wait after a connection could not be accepted: files may have run out, and the loop must not spin.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(20);
@@ -69,14 +69,20 @@ impl Server {
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         // Without it answers wait for the child's acknowledgement of what went before.
         let _ = stream.set_nodelay(true);
+        let fresh = AtomicBool::new(true);
         let service = service_fn(|request| {
-            let server = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(server.serve(request).await) }
+            let (server, fresh) = (Arc::clone(&self), fresh.swap(false, Ordering::Relaxed));
+            async move {
+                if fresh {
+                    // Lets the connection see whether the child has closed it already: an event must not go there.
+                    tokio::task::yield_now().await;
+                }
+                Ok::<_, Infallible>(server.serve(request).await)
+            }
         });
         // No timer: it would run between calls, while nobody reads. The call's own time limit ends what hangs.
         let served = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
             .auto_date_header(false)
             .serve_connection(TokioIo::new(stream), service)
             .await;

@@ -34,16 +34,11 @@ pub struct ProcessSettings {
     pub limits: Limits,
     /// The longest that a process may take to ask for its first event. Default 10 s.
     pub init_timeout: Duration,
-    /// The largest event, in bytes. Default 6 MiB. As on Lambda, 100 bytes more are let through.
+    /// The largest event, in bytes. Lambda's is 6 MiB.
     pub max_request: usize,
-    /// The largest answer, in bytes. Default 6 MiB. As on Lambda, 100 bytes more are let through.
+    /// The largest answer, in bytes. Lambda's is 6 MiB and 100 bytes.
     pub max_response: usize,
 }
-
-/// Lambda's limit of an event and of an answer.
-const PAYLOAD: usize = 6 << 20;
-/// What Lambda lets through beyond its limits.
-pub(crate) const PAYLOAD_ROOM: usize = 100;
 
 impl ProcessSettings {
     /// Settings with the defaults of Lambda.
@@ -57,8 +52,8 @@ impl ProcessSettings {
             working_dir: working_dir.to_owned(),
             limits: Limits { memory: 128 << 20, timeout: Duration::from_secs(3), ..Limits::default() },
             init_timeout: Duration::from_secs(10),
-            max_request: PAYLOAD,
-            max_response: PAYLOAD,
+            max_request: 6 << 20,
+            max_response: (6 << 20) + 100,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,7 +36,6 @@ pub(super) fn start(command: Command) -> io::Result<Child> {
 
 /// Asks a child to end, and sees to it that it does, without waiting.
 pub(super) fn retire(child: Child) {
-    child.group.terminate();
     bury(child, GRACE);
 }
 
@@ -46,7 +46,7 @@ pub(super) fn kill(child: Child) {
 }
 
 fn bury(child: Child, grace: Duration) {
-    let group = std::sync::Arc::clone(&child.group);
+    let group = Arc::clone(&child.group);
     if send(Order::Bury(child, grace)).is_err() {
         group.kill();
     }
@@ -83,7 +83,12 @@ fn run(orders: &Receiver<Order>) {
                 // Whoever asked waits for it.
                 let _ = reply.send(child);
             }
-            Ok(Order::Bury(child, grace)) => dying.push(Dying { child, kill_at: Some(Instant::now() + grace) }),
+            Ok(Order::Bury(child, grace)) => {
+                if !grace.is_zero() {
+                    child.group.terminate();
+                }
+                dying.push(Dying { child, kill_at: Some(Instant::now() + grace) });
+            }
             Err(RecvTimeoutError::Timeout) => {}
             // The sender is static: this does not happen while the process lives.
             Err(RecvTimeoutError::Disconnected) => return,
