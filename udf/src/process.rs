@@ -6,12 +6,14 @@
 //! ([`api`]) behind an HTTP server with bounds ([`server`]).
 //!
 //! A child is started with a clean environment ([`environment`]) by one thread that outlives them all ([`spawner`]),
-//! and dies with the engine, however that ends ([`watcher`]). Its memory is held by a watchdog ([`watchdog`]).
+//! is given a moment to end when it is no longer needed ([`burial`]), and dies with the engine, however that ends
+//! ([`watcher`]). Its memory is held by a watchdog ([`watchdog`]).
 //!
 //! It must not know what an event means: rows become events, and answers rows, in the layer above.
 
 mod api;
 mod backoff;
+mod burial;
 mod child;
 mod copy;
 mod environment;

@@ -15,7 +15,7 @@ use rustix::process::{
 };
 
 use super::environment;
-use super::family::{self, Process};
+use super::family::{Process, Snapshot};
 use super::settings::ProcessSettings;
 use crate::contract::{CallError, CallErrorKind};
 
@@ -76,9 +76,9 @@ impl Child {
     }
 
     /// Kills what is left of the group and waits for the child itself, which is quick if it has ended.
-    pub(super) fn reap(mut self) -> io::Result<ExitStatus> {
+    pub(super) fn reap(mut self, now: &Snapshot) -> io::Result<ExitStatus> {
         // In this order: once the child is reaped, its number may become somebody else's.
-        self.group.kill();
+        self.group.kill(now);
         *self.group.alive.lock() = false;
         self.process.wait()
     }
@@ -101,22 +101,22 @@ impl Group {
     }
 
     /// Asks the group to end.
-    pub(super) fn terminate(&self) {
-        self.signal(Signal::TERM);
+    pub(super) fn terminate(&self, now: &Snapshot) {
+        self.signal(Signal::TERM, now);
     }
 
     /// Kills the group, and descendants that have left it.
-    pub(super) fn kill(&self) {
-        self.signal(Signal::KILL);
+    pub(super) fn kill(&self, now: &Snapshot) {
+        self.signal(Signal::KILL, now);
     }
 
-    fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal, now: &Snapshot) {
         if !*self.alive.lock() {
             return;
         }
         // Seen before the parents die, since afterwards nothing leads to them; and kept, for the next signal.
         let mut strays = self.strays.lock();
-        for stray in family::strays(self.id()) {
+        for stray in now.strays(self.id()) {
             if !strays.contains(&stray) && strays.len() < MAX_STRAYS {
                 strays.push(stray);
             }

@@ -1,5 +1,6 @@
 //! What the kernel says about a child and all that it started: who they are, and the memory they hold.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::fs;
 
@@ -10,9 +11,16 @@ pub(super) fn members(leader: i32) -> Vec<i32> {
     family(leader, &processes()).into_iter().map(|process| process.id).collect()
 }
 
-/// The descendants of a group's processes that have left it.
-pub(super) fn strays(leader: i32) -> Vec<Process> {
-    family(leader, &processes()).into_iter().filter(|process| process.group != leader).collect()
+/// All processes at one moment, looked at when first asked: for those who ask about many groups at once.
+#[derive(Default)]
+pub(super) struct Snapshot(OnceCell<Vec<Process>>);
+
+impl Snapshot {
+    /// The descendants of a group's processes that have left it.
+    pub(super) fn strays(&self, leader: i32) -> Vec<Process> {
+        let all = self.0.get_or_init(processes);
+        family(leader, all).into_iter().filter(|process| process.group != leader).collect()
+    }
 }
 
 /// The resident memory of a process in bytes; what it shares with others counts whole. None once it has ended.

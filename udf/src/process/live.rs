@@ -19,7 +19,7 @@ use super::copy::{arn, unavailable};
 use super::lines::Lines;
 use super::server::{Server, too_large};
 use super::watchdog::{Verdict, Watched};
-use super::{Shared, environment, family, spawner};
+use super::{Shared, burial, environment, family, spawner};
 use crate::contract::{CallError, CallErrorKind, Caller, LogLevel};
 
 /// How often a process's own peak of memory is read: the kernel takes a while to write it down.
@@ -77,7 +77,7 @@ impl Live {
         let (stdout, stderr, exit, watched) = match parts {
             Ok(parts) => parts,
             Err(error) => {
-                spawner::kill(child);
+                burial::kill(child);
                 return Err(no("pipe", error));
             }
         };
@@ -175,7 +175,7 @@ impl Live {
     /// It is no longer needed: asks it to end, without waiting.
     pub(super) fn retire(self) {
         self.server.abort();
-        spawner::retire(self.child);
+        burial::retire(self.child);
     }
 
     /// It has ended where it should not have: why, and the lines that were too many.
@@ -192,7 +192,7 @@ impl Live {
             };
             CallError::new(CallErrorKind::Crash, message)
         });
-        spawner::kill(self.child);
+        burial::kill(self.child);
         (error, dropped)
     }
 
@@ -207,7 +207,7 @@ impl Live {
             None => error,
         };
         self.server.abort();
-        spawner::kill(self.child);
+        burial::kill(self.child);
         (error, dropped)
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::child::Group;
-use super::family;
+use super::family::{self, Snapshot};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(25);
@@ -109,7 +109,7 @@ impl Watched {
         };
         self.peak.fetch_max(held, Ordering::Relaxed);
         *self.verdict.lock() = Some(verdict);
-        self.group.kill();
+        self.group.kill(&Snapshot::default());
     }
 }
 

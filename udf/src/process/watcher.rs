@@ -10,6 +10,8 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use parking_lot::Mutex;
+
 /// Reads `+ GROUP` and `- GROUP`, and at the end kills the groups that are left.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
@@ -23,29 +25,32 @@ done
 for group in $groups; do kill -s KILL -- "-$group"; done
 "#;
 
+static WATCHER: Mutex<Watcher> = Mutex::new(Watcher { shell: None, groups: BTreeSet::new(), warned: false });
+
+/// From now on this group dies with the engine.
+pub(super) fn add(group: i32) {
+    let mut watcher = WATCHER.lock();
+    if watcher.groups.insert(group) {
+        watcher.tell('+', group);
+    }
+}
+
+/// This group is gone.
+pub(super) fn remove(group: i32) {
+    let mut watcher = WATCHER.lock();
+    if watcher.groups.remove(&group) {
+        watcher.tell('-', group);
+    }
+}
+
 /// The shell, and the groups that it was told of.
-#[derive(Default)]
-pub(super) struct Watcher {
+struct Watcher {
     shell: Option<(Child, ChildStdin)>,
     groups: BTreeSet<i32>,
     warned: bool,
 }
 
 impl Watcher {
-    /// From now on this group dies with the engine.
-    pub(super) fn add(&mut self, group: i32) {
-        if self.groups.insert(group) {
-            self.tell('+', group);
-        }
-    }
-
-    /// This group is gone.
-    pub(super) fn remove(&mut self, group: i32) {
-        if self.groups.remove(&group) {
-            self.tell('-', group);
-        }
-    }
-
     fn tell(&mut self, verb: char, group: i32) {
         if let Some((_, pipe)) = &mut self.shell
             && pipe.write_all(format!("{verb} {group}\n").as_bytes()).is_ok()
