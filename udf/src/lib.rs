@@ -12,6 +12,7 @@ mod columns;
 mod contract;
 mod limits;
 mod logs;
+mod metrics;
 mod wasm;
 
 pub use codec::{Codec, Codecs, JsonRows};
@@ -20,4 +21,5 @@ pub use contract::{
     Origin, Origins, Outcome, RecordOrigin, Reply, Usage,
 };
 pub use limits::{Grants, Limits};
-pub use wasm::{LoadError, Runtime, RuntimeError, Settings, WasmFunction};
+pub use metrics::{Metric, MetricSink, MetricValue};
+pub use wasm::{Answers, LoadError, Records, Recycle, Runtime, RuntimeError, Settings, WasmFunction};
