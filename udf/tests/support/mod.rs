@@ -4,7 +4,9 @@
 #![allow(dead_code)]
 
 pub(crate) mod batches;
+pub(crate) mod codec;
 pub(crate) mod guest;
+pub(crate) mod record_guest;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};

@@ -60,9 +60,7 @@ impl<F: RecordFunction> wit::Guest for RecordAdapter<F> {
         crate::log::panics();
         let answer = |record: String| match F::process(&record) {
             Ok(records) => wit::Answer::Records(records),
-            Err(Failure { code, message, retryable }) => {
-                wit::Answer::Failed(wit::Failure { code, message, retryable })
-            }
+            Err(Failure { code, message, retryable }) => wit::Answer::Failed(wit::Failure { code, message, retryable }),
         };
         Ok(records.into_iter().map(answer).collect())
     }

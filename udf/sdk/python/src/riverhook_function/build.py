@@ -39,7 +39,8 @@ def build(source, output):
     package = Path(__file__).parent
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "riverhook_entry.py").write_text(ENTRY.format(module=source.stem))
-        command = [sys.executable, "-m", "componentize_py"]
+        # As its own command does it: the package has no other way in.
+        command = [sys.executable, "-c", "import componentize_py; componentize_py.script()"]
         command += ["-d", contract(package), "-w", "record-function", "componentize", "riverhook_entry"]
         for place in (folder, source.resolve().parent, package.parent):
             command += ["-p", str(place)]

@@ -11,7 +11,9 @@ pub fn function(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand("function", item, |name| {
         let schema = schema_argument(arguments)?;
         let schema = schema.unwrap_or_else(|| {
-            format!("|input: &::riverhook_function::arrow_schema::Schema| ::riverhook_function::schema_of({name}, input)")
+            format!(
+                "|input: &::riverhook_function::arrow_schema::Schema| ::riverhook_function::schema_of({name}, input)"
+            )
         });
         Ok(format!("::riverhook_function::export_batch_function!({schema}, {name});"))
     })
@@ -29,11 +31,7 @@ pub fn record(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// The item, with what `exports` makes of its name behind it.
-fn expand(
-    attribute: &str,
-    item: TokenStream,
-    exports: impl FnOnce(&str) -> Result<String, String>,
-) -> TokenStream {
+fn expand(attribute: &str, item: TokenStream, exports: impl FnOnce(&str) -> Result<String, String>) -> TokenStream {
     let exports = function_name(attribute, &item).and_then(|name| exports(&name));
     let added = match exports {
         Ok(exports) => exports,
