@@ -159,6 +159,20 @@ impl CallError {
     pub fn code(&self) -> &str {
         self.kind.code()
     }
+
+    /// Whether the code was not run because it cannot be reached or has no room now. That says nothing about the batch:
+    /// it is neither halved nor given up, but waits.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Unavailable | CallErrorKind::Throttled { .. })
+    }
+
+    /// How long to wait at least before the next try, if that was said.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.kind {
+            CallErrorKind::Throttled { retry_after } => Some(retry_after),
+            _ => None,
+        }
+    }
 }
 
 /// The ways in which a call fails as a whole.
@@ -177,6 +191,13 @@ pub enum CallErrorKind {
     InvalidResponse,
     /// It, or what it runs on, cannot be reached or has no room now: it was not run. Trying again later helps.
     Unavailable,
+    /// As `Unavailable`, and it said when to come back.
+    Throttled {
+        /// How long it wants to be left alone.
+        retry_after: Duration,
+    },
+    /// The batch is more than one call may carry: it was not run. Fewer rows may fit.
+    RequestTooLarge,
     /// It could not be started at all: no such program, not allowed to run it.
     InvalidEntrypoint,
     /// The function itself said no, with this code.
@@ -192,7 +213,8 @@ impl CallErrorKind {
             Self::OutOfMemory => "Runtime.OutOfMemory",
             Self::OutputTooLarge => "Function.ResponseSizeTooLarge",
             Self::InvalidResponse => "Function.InvalidResponse",
-            Self::Unavailable => "Function.Unavailable",
+            Self::Unavailable | Self::Throttled { .. } => "Function.Unavailable",
+            Self::RequestTooLarge => "Function.RequestTooLarge",
             Self::InvalidEntrypoint => "Runtime.InvalidEntrypoint",
             Self::Failed(code) => code,
         }
@@ -202,8 +224,12 @@ impl CallErrorKind {
     /// or without a crash. An answer that is too large or malformed stays so.
     fn retryable(&self) -> bool {
         match self {
-            Self::Timeout | Self::Crash | Self::OutOfMemory | Self::Unavailable => true,
-            Self::OutputTooLarge | Self::InvalidResponse | Self::InvalidEntrypoint | Self::Failed(_) => false,
+            Self::Timeout | Self::Crash | Self::OutOfMemory | Self::Unavailable | Self::Throttled { .. } => true,
+            Self::OutputTooLarge
+            | Self::InvalidResponse
+            | Self::RequestTooLarge
+            | Self::InvalidEntrypoint
+            | Self::Failed(_) => false,
         }
     }
 }
