@@ -31,4 +31,4 @@ pub use http::{HttpError, HttpSettings, HttpVersion, Secret};
 pub use json::{EventSource, JsonFunction, JsonSettings, Shape};
 pub use limits::{Grants, Limits};
 pub use metrics::{Metric, MetricSink, MetricValue};
-pub use wasm::{Answers, LoadError, Records, Recycle, Runtime, RuntimeError, Settings, WasmFunction};
+pub use wasm::{LoadError, Records, Recycle, Runtime, RuntimeError, Settings, WasmFunction};

@@ -42,7 +42,7 @@ use self::compile::Compiler;
 use self::exports::Exports;
 use self::records::RecordInstance;
 use self::sandbox::{State, Surroundings};
-pub use self::settings::{Answers, Records, Recycle, Settings};
+pub use self::settings::{Records, Recycle, Settings};
 use self::ticker::Ticker;
 use crate::contract::{CallError, CallErrorKind, Caller, Function, Instance, LogSink, OpenError};
 use crate::logs::LogGate;

@@ -6,18 +6,21 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use riverhook_udf::{
-    Answers, CallErrorKind, Caller, Function as _, Instance, Invocation, Limits, LogSink, MetricSink, Origin, Records,
-    Recycle, Settings,
+    CallErrorKind, Caller, Function as _, Instance, Invocation, Limits, LogSink, MetricSink, Origin, Records, Recycle,
+    Settings,
 };
-use support::codec::PlainCodecs;
+use support::json::{ArrowJson, passthrough};
 use support::record_guest::{SAME_RECORDS, records};
 use support::{failure, numbers, numbers_schema, patient, runtime};
 
 fn settings(limits: Limits) -> Settings {
-    let answers = Answers::Rows(numbers_schema());
-    Settings { records: Some(Records { codecs: Arc::new(PlainCodecs), answers }), ..patient(limits) }
+    Settings { records: Some(to(Some(numbers_schema()))), ..patient(limits) }
+}
+
+fn to(output: Option<SchemaRef>) -> Records {
+    Records { codecs: Arc::new(ArrowJson), output, passthrough: passthrough() }
 }
 
 fn open_with(process: &str, items: &str, settings: Settings) -> Box<dyn Instance> {
@@ -80,12 +83,8 @@ fn text_that_is_not_utf8_is_refused() {
 fn a_text_that_is_no_row_fails_its_record_alone() {
     // The first text, `{"n":1}`, loses its brace.
     let change = on_first("(i32.store8 (i32.load (i32.load offset=4 (local.get $at))) (i32.const 32))");
-    for (answers, problem) in [
-        (Answers::Rows(numbers_schema()), "not an object"),
-        (Answers::Json(Arc::new(Field::new("json", DataType::Utf8, false))), "answered what is not JSON"),
-    ] {
-        let records = Some(Records { codecs: Arc::new(PlainCodecs), answers });
-        let settings = Settings { records, ..settings(Limits::default()) };
+    for (output, problem) in [(Some(numbers_schema()), "it does not fit"), (None, "answered what is not JSON")] {
+        let settings = Settings { records: Some(to(output)), ..settings(Limits::default()) };
         let mut instance = open_with(&format!("{SAME_RECORDS} {change} (i32.const 64)"), "", settings);
         let outcome = instance.call(&numbers([1, 2, 3]), &Invocation::default()).result.unwrap();
         assert_eq!((outcome.output.num_rows(), outcome.origin), (2, Origin::Rows(vec![1, 2])));
@@ -117,6 +116,16 @@ fn many_small_records_fit_beside_a_small_limit_of_bytes() {
     let mut instance = open_with(&format!("{SAME_RECORDS} (i32.const 64)"), "", settings(limits));
     let batch = numbers(0..20_000);
     assert_eq!(instance.call(&batch, &Invocation::default()).result.unwrap().output, batch);
+}
+
+#[test]
+fn short_answers_do_not_fill_memory_with_the_nulls_of_a_wide_schema() {
+    // Each of the 1,000 answers is `{"n":N}`, and each row would have a megabyte of columns.
+    let wide = Schema::new(vec![Field::new("wide", DataType::FixedSizeBinary(1 << 20), true)]);
+    let settings = Settings { records: Some(to(Some(Arc::new(wide)))), ..settings(Limits::default()) };
+    let mut instance = open_with(&format!("{SAME_RECORDS} (i32.const 64)"), "", settings);
+    let error = instance.call(&numbers(0..1_000), &Invocation::default()).result.unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::OutputTooLarge);
 }
 
 /// How many of `calls` calls started a fresh copy, the first among them.

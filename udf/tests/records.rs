@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, UnionFields, UnionMode};
 use riverhook_udf::{
-    Answers, CallErrorKind, Caller, Function as _, Instance, Invocation, Limits, LogSink, MetricSink, Origin, Records,
-    Settings, WasmFunction,
+    CallErrorKind, Caller, Function as _, Instance, Invocation, Limits, LogSink, MetricSink, Origin, Records, Settings,
+    WasmFunction,
 };
-use support::codec::PlainCodecs;
+use support::json::{ArrowJson, passthrough};
 use support::{patient, prebuilt, runtime};
 use uuid::Uuid;
 
@@ -55,7 +55,7 @@ fn totals(rows: &[(i64, f64, &str)]) -> RecordBatch {
 /// What a function told besides its answers: log lines and metrics.
 type Told = Arc<Mutex<Vec<String>>>;
 
-fn load(code: &[u8], answers: Answers, config: &[(&str, &str)]) -> (WasmFunction, Told) {
+fn load(code: &[u8], output: Option<SchemaRef>, config: &[(&str, &str)]) -> (WasmFunction, Told) {
     let told = Told::default();
     let (lines, metrics) = (Arc::clone(&told), Arc::clone(&told));
     let settings = Settings {
@@ -63,7 +63,7 @@ fn load(code: &[u8], answers: Answers, config: &[(&str, &str)]) -> (WasmFunction
         metrics: MetricSink::new(move |metric| {
             metrics.lock().unwrap().push(format!("{}.{} {:?}", metric.function, metric.name, metric.value));
         }),
-        records: Some(Records { codecs: Arc::new(PlainCodecs), answers }),
+        records: Some(Records { codecs: Arc::new(ArrowJson), output, passthrough: passthrough() }),
         ..patient(Limits { memory: 128 << 20, max_module_size: 64 << 20, ..Limits::default() })
     };
     let sink = LogSink::new(move |line| lines.lock().unwrap().push(format!("{:?} {}", line.level, line.message)));
@@ -77,7 +77,7 @@ fn open(function: &WasmFunction) -> Box<dyn Instance> {
 
 /// All cases on one guest.
 fn check(code: &[u8]) {
-    let (function, told) = load(code, Answers::Rows(total_schema()), &[("CURRENCY", "CHF")]);
+    let (function, told) = load(code, Some(total_schema()), &[("CURRENCY", "CHF")]);
     assert_eq!(function.describe(&order_schema()).unwrap(), total_schema());
     let mut instance = open(&function);
 
@@ -111,7 +111,7 @@ fn what_does_not_fit_fails_alone(instance: &mut dyn Instance) {
     assert_eq!(outcome.origin, Origin::Rows(vec![0, 3]));
     let failed: Vec<_> = outcome.failed.iter().map(|failed| (failed.row, failed.code.as_str())).collect();
     assert_eq!(failed, [(1, "Function.InvalidResponse"), (2, "Order.BadQuantity")]);
-    assert_eq!(outcome.failed[0].message, "`currency` does not fit");
+    assert_eq!(outcome.failed[0].message, "it does not fit");
 }
 
 fn which_call_it_is(instance: &mut dyn Instance) {
@@ -175,8 +175,7 @@ fn built_with(command: &str, source: &str, variable: &str) -> Option<Vec<u8>> {
 
 #[test]
 fn without_declared_columns_answers_pass_through_as_json() {
-    let json = Arc::new(Field::new("value", DataType::Utf8, false));
-    let (function, _) = load(&prebuilt("orders"), Answers::Json(Arc::clone(&json)), &[]);
+    let (function, _) = load(&prebuilt("orders"), None, &[]);
     let batch = orders(&[(1, 2.5, 4), (2, 1.0, 0), (13, 1.0, 1)]);
     let outcome = open(&function).call(&batch, &Invocation::default()).result.unwrap();
     let expected: ArrayRef = Arc::new(StringArray::from(vec![
@@ -184,13 +183,16 @@ fn without_declared_columns_answers_pass_through_as_json() {
         r#"{"id":13,"total":1.0,"currency":"EUR"}"#,
         r#"{"id":13,"total":1.0,"currency":null}"#,
     ]));
-    assert_eq!(outcome.output, RecordBatch::try_new(Arc::new(Schema::new(vec![json])), vec![expected]).unwrap());
+    assert_eq!(
+        outcome.output,
+        RecordBatch::try_new(Arc::new(Schema::new(vec![passthrough()])), vec![expected]).unwrap()
+    );
     assert_eq!(outcome.origin, Origin::Rows(vec![0, 2, 2]));
 }
 
 #[test]
 fn a_record_that_is_not_one_of_its_structs_fails_alone() {
-    let (function, _) = load(&prebuilt("orders"), Answers::Rows(total_schema()), &[]);
+    let (function, _) = load(&prebuilt("orders"), Some(total_schema()), &[]);
     let batch = orders(&[(-5, 1.0, 1), (1, 1.0, 1)]);
     let outcome = open(&function).call(&batch, &Invocation::default()).result.unwrap();
     assert_eq!(outcome.output.num_rows(), 1);
@@ -202,17 +204,19 @@ fn a_function_over_records_needs_to_be_told_how() {
     let settings = patient(Limits::default());
     let error = runtime().load("test", &prebuilt("orders"), settings, LogSink::none()).unwrap_err();
     assert!(error.to_string().contains("takes records"), "{error}");
-    let (function, _) =
-        load(&prebuilt("orders"), Answers::Json(Arc::new(Field::new("value", DataType::Binary, false))), &[]);
+    let passthrough = Arc::new(Field::new("value", DataType::Binary, false));
+    let records = Some(Records { codecs: Arc::new(ArrowJson), output: None, passthrough });
+    let settings = Settings { records, ..patient(Limits::default()) };
+    let function = runtime().load("test", &prebuilt("orders"), settings, LogSink::none()).unwrap();
     assert!(function.describe(&order_schema()).unwrap_err().to_string().contains("`value` is Binary"));
-    let (function, _) = load(&prebuilt("orders"), Answers::Rows(total_schema()), &[]);
-    let odd = Schema::new(vec![Field::new("odd", DataType::Boolean, false)]);
+    let (function, _) = load(&prebuilt("orders"), Some(total_schema()), &[]);
+    let odd = Schema::new(vec![Field::new("odd", DataType::Union(UnionFields::empty(), UnionMode::Dense), false)]);
     assert!(function.describe(&odd).unwrap_err().to_string().contains("`odd`"));
 }
 
 #[test]
 fn a_call_that_ends_too_late_is_stopped() {
-    let (function, _) = load(&prebuilt("orders_js"), Answers::Rows(total_schema()), &[]);
+    let (function, _) = load(&prebuilt("orders_js"), Some(total_schema()), &[]);
     let mut instance = open(&function);
     let rows: Vec<_> = (100..20_000).map(|id| (id, 1.0, 1)).collect();
     let soon = std::time::Instant::now() + std::time::Duration::from_millis(20);

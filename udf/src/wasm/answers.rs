@@ -6,13 +6,17 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, StringArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Field, SchemaRef};
 
 use super::abi::Answer;
 use super::guest::{cut_code, cut_message, invalid, too_large};
-use super::settings::{Answers, Records};
+use super::settings::Records;
 use crate::codec::{Codec, JsonRows};
 use crate::contract::{CallError, CallErrorKind, FailedRow, Origin, Outcome};
+
+/// The columns of an answer's records take at most so many times the bytes that an answer may have. Without it, a short
+/// answer of empty objects would fill memory with a wide schema's nulls.
+const MAX_GROWTH: usize = 16;
 
 /// Writes one copy's records and reads its answers.
 pub(crate) struct Reader {
@@ -28,13 +32,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// A reader for batches of `input`, or why there cannot be one.
     pub(crate) fn new(records: &Records, input: &SchemaRef) -> Result<Self, String> {
-        if let Some(problem) = records.answers.problem() {
-            return Err(problem);
-        }
-        let (schema, declared) = match &records.answers {
-            Answers::Rows(schema) => (Arc::clone(schema), true),
-            Answers::Json(field) => (Arc::new(Schema::new(vec![Arc::clone(field)])), false),
-        };
+        let (schema, declared) = (records.schema()?, records.output.is_some());
         let codec = records.codecs.codec(input, &schema)?;
         Ok(Self { codec, schema, declared, texts: JsonRows::default(), from: Vec::new() })
     }
@@ -91,6 +89,11 @@ impl Reader {
         }
         // Arrow counts a column's bytes in 31 bits.
         let longest = longest.min(i32::MAX as usize);
+        let row: usize = self.schema.fields().iter().map(|field| width(field)).sum();
+        if self.texts.len().saturating_mul(row) > longest.saturating_mul(MAX_GROWTH) {
+            let message = format!("answered {} records, more than memory is given for", self.texts.len());
+            return Err(CallError::new(CallErrorKind::OutputTooLarge, message));
+        }
         if self.texts.text.len() > longest || self.texts.len() > longest { Err(too_large(longest)) } else { Ok(failed) }
     }
 
@@ -120,6 +123,17 @@ impl Reader {
         }
         (self.texts, self.from) = (kept, from);
     }
+}
+
+/// About what a null of the column takes, in bytes.
+fn width(field: &Field) -> usize {
+    let bytes = match field.data_type() {
+        DataType::Struct(fields) => fields.iter().map(|field| width(field)).sum(),
+        DataType::FixedSizeList(item, length) => width(item).saturating_mul(usize::try_from(*length).unwrap_or(0)),
+        DataType::FixedSizeBinary(length) => usize::try_from(*length).unwrap_or(0),
+        other => other.primitive_width().unwrap_or(8),
+    };
+    bytes.saturating_add(1)
 }
 
 /// Each text as one value of the only column, and those that are not JSON.

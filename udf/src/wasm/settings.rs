@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, FieldRef, SchemaRef};
+use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
 
 use crate::codec::Codecs;
 use crate::limits::{Grants, Limits};
@@ -31,36 +31,34 @@ pub struct Settings {
 pub struct Records {
     /// How rows are written as JSON and read from it.
     pub codecs: Arc<dyn Codecs>,
-    /// What the function's answers are.
-    pub answers: Answers,
+    /// The schema of the records that it answers; one whose answer does not fit fails alone. Without a schema, each is
+    /// passed on as JSON.
+    pub output: Option<SchemaRef>,
+    /// The column that records are passed on in without `output`: of type Utf8, with the metadata of JSON.
+    pub passthrough: FieldRef,
 }
 
-/// What a function over records answers.
-#[derive(Debug, Clone)]
-pub enum Answers {
-    /// Objects with the columns of this schema. A record whose answer does not fit fails alone.
-    Rows(SchemaRef),
-    /// Any JSON, each text one value of this column, which must be of type Utf8.
-    Json(FieldRef),
-}
-
-impl Answers {
-    /// The problem with them, if there is one.
-    pub(crate) fn problem(&self) -> Option<String> {
-        match self {
-            Self::Json(field) if field.data_type() != &DataType::Utf8 => Some(format!(
+impl Records {
+    /// The schema of the rows that the answers become, or what is wrong with it.
+    pub(crate) fn schema(&self) -> Result<SchemaRef, String> {
+        let field = &self.passthrough;
+        match &self.output {
+            Some(schema) => Ok(Arc::clone(schema)),
+            None if field.data_type() == &DataType::Utf8 => Ok(Arc::new(Schema::new(vec![Arc::clone(field)]))),
+            None => Err(format!(
                 "answers passed on as JSON need a column of Utf8, but `{}` is {}",
                 field.name(),
                 field.data_type()
             )),
-            _ => None,
         }
     }
 }
 
 impl fmt::Debug for Records {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Records").field("answers", &self.answers).finish_non_exhaustive()
+        let Self { codecs: _, output, passthrough } = self;
+        let mut shown = formatter.debug_struct("Records");
+        shown.field("output", output).field("passthrough", passthrough).finish_non_exhaustive()
     }
 }
 

@@ -4,8 +4,8 @@
 #![allow(dead_code)]
 
 pub(crate) mod batches;
-pub(crate) mod codec;
 pub(crate) mod guest;
+pub(crate) mod json;
 pub(crate) mod record_guest;
 
 use std::path::PathBuf;
