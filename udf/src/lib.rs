@@ -21,6 +21,7 @@ mod limits;
 mod logs;
 #[cfg(target_os = "linux")]
 mod process;
+mod metrics;
 mod wasm;
 
 pub use codec::{Codec, Codecs, JsonRows};
@@ -34,3 +35,5 @@ pub use limits::{Grants, Limits};
 #[cfg(target_os = "linux")]
 pub use process::{ProcessCopy, ProcessFunction, ProcessSettings, SettingsError};
 pub use wasm::{LoadError, Runtime, RuntimeError, Settings, WasmFunction};
+pub use metrics::{Metric, MetricSink, MetricValue};
+pub use wasm::{LoadError, Records, Recycle, Runtime, RuntimeError, Settings, WasmFunction};

@@ -5,6 +5,8 @@
 
 pub(crate) mod batches;
 pub(crate) mod guest;
+pub(crate) mod json;
+pub(crate) mod record_guest;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};

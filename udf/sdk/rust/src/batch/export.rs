@@ -8,9 +8,9 @@ use arrow_buffer::Buffer;
 use arrow_schema::{Schema, SchemaRef};
 
 use self::bindings::exports::riverhook::function::batch as wit;
-use crate::columns::format::{FlatField, flatten, unflatten};
-use crate::columns::{decode::decode, encode::encode};
-use crate::{BatchFunction, Origin};
+use super::columns::format::{FlatField, flatten, unflatten};
+use super::columns::{decode::decode, encode::encode};
+use super::{BatchFunction, FailedRow, Origin};
 
 /// What `wit-bindgen` makes of the WIT package.
 #[doc(hidden)]
@@ -20,6 +20,7 @@ pub mod bindings {
         path: "wit",
         world: "batch-function",
         pub_export_macro: true,
+        with: { "riverhook:function/host@0.1.0": crate::host::bindings::riverhook::function::host },
     });
 }
 
@@ -40,8 +41,7 @@ pub struct Adapter<F>(PhantomData<F>);
 
 impl<F: BatchFunction> wit::Guest for Adapter<F> {
     fn open(input: Vec<wit::Field>) -> Result<Vec<wit::Field>, String> {
-        // Without this a panic would say no more than "unreachable".
-        std::panic::set_hook(Box::new(|panic| crate::log::error(&panic.to_string())));
+        crate::log::panics();
         let input = unflatten(input.into_iter().map(FlatField::from).collect())?;
         let output = F::schema(&input)?;
         let flat = flatten(&output)?.into_iter().map(wit::Field::from).collect();
@@ -128,9 +128,9 @@ impl From<crate::Failure> for wit::Failure {
     }
 }
 
-impl From<crate::FailedRow> for wit::FailedRow {
-    fn from(failed: crate::FailedRow) -> Self {
-        let crate::FailedRow { row, code, message, retryable } = failed;
+impl From<FailedRow> for wit::FailedRow {
+    fn from(failed: FailedRow) -> Self {
+        let FailedRow { row, code, message, retryable } = failed;
         Self { row, code, message, retryable }
     }
 }

@@ -60,26 +60,3 @@ pub struct FailedRow {
     /// True if the same row may succeed later.
     pub retryable: bool,
 }
-
-/// Why a whole batch failed. Text converts into one that is not retryable, with the code `Function.Error`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// A short name of the kind of error, such as `Upstream.Unavailable`.
-    pub code: String,
-    /// What went wrong, for a person.
-    pub message: String,
-    /// True if the same batch may succeed later.
-    pub retryable: bool,
-}
-
-impl From<String> for Failure {
-    fn from(message: String) -> Self {
-        Self { code: "Function.Error".to_owned(), message, retryable: false }
-    }
-}
-
-impl From<&str> for Failure {
-    fn from(message: &str) -> Self {
-        message.to_owned().into()
-    }
-}
