@@ -19,9 +19,9 @@ mod http;
 mod json;
 mod limits;
 mod logs;
+mod metrics;
 #[cfg(target_os = "linux")]
 mod process;
-mod metrics;
 mod wasm;
 
 pub use codec::{Codec, Codecs, JsonRows};
@@ -32,8 +32,7 @@ pub use contract::{
 pub use http::{HttpError, HttpSettings, HttpVersion, Secret};
 pub use json::{EventSource, JsonFunction, JsonSettings, Shape};
 pub use limits::{Grants, Limits};
+pub use metrics::{Metric, MetricSink, MetricValue};
 #[cfg(target_os = "linux")]
 pub use process::{ProcessCopy, ProcessFunction, ProcessSettings, SettingsError};
-pub use wasm::{LoadError, Runtime, RuntimeError, Settings, WasmFunction};
-pub use metrics::{Metric, MetricSink, MetricValue};
 pub use wasm::{LoadError, Records, Recycle, Runtime, RuntimeError, Settings, WasmFunction};

@@ -3,6 +3,7 @@
 mod graph;
 mod infer;
 mod init;
+mod invoke;
 mod load;
 mod logging;
 mod positions;
@@ -50,6 +51,8 @@ enum Command {
     Test(test::TestArguments),
     /// Print the `schema:` of a source, guessed from its records
     Infer(infer::InferArguments),
+    /// Run one function of a pipeline once, and show its result, logs and report
+    Invoke(invoke::InvokeArguments),
     /// Show and move the positions at which sources go on
     Positions(positions::PositionsArguments),
     /// Print the JSON Schema of the pipeline file, or its reference page
@@ -70,14 +73,14 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::init(&arguments),
         Command::Test(arguments) => test::test(&arguments),
         Command::Infer(arguments) => infer::infer(&arguments),
+        Command::Invoke(arguments) => invoke::invoke(&arguments),
         Command::Positions(arguments) => positions::positions(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
     }
 }
 
 /// Commands that are not there yet, and what they will do.
-const LATER: [(&str, &str); 5] = [
-    ("invoke", "running one function once"),
+const LATER: [(&str, &str); 4] = [
     ("replay", "running dead letters again"),
     ("serve", "a server with many pipelines"),
     ("tap", "showing the records of a running pipeline"),
