@@ -1,9 +1,9 @@
 # The image holds the one binary and what its TLS needs. It was not built where Riverhook is developed: no engine there.
 
 FROM rust:1.95-bookworm AS build
-# OpenSSL and librdkafka are built from source: they need a C++ compiler (in the base image), cmake and perl.
+# OpenSSL and librdkafka are built from source: they need a C++ compiler and make (in the base image), and perl.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends cmake perl \
+    && apt-get install -y --no-install-recommends perl \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .

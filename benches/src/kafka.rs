@@ -48,6 +48,8 @@ impl Broker {
         }
         let mut command = Command::new(cargo);
         command.args(["xtask", "serve-kafka"]).current_dir(workspace).stdin(Stdio::null()).stdout(Stdio::piped());
+        // The broker of the tests is started for a short life. Here it must keep up on one core that it shares.
+        command.env("_JAVA_OPTIONS", "-XX:TieredStopAtLevel=4 -Xms1g -Xmx1g");
         let mut child = command.spawn().context("cannot run `cargo xtask serve-kafka`")?;
         let output = child.stdout.take().expect("standard output was asked for");
         let mut address = None;
@@ -62,7 +64,7 @@ impl Broker {
         let Some(address) = address else {
             bail!("`cargo xtask serve-kafka` did not start a broker: run it to see why, or set {VARIABLE}");
         };
-        let about = format!("`cargo xtask serve-kafka` on core {}", cores.others());
+        let about = format!("`cargo xtask serve-kafka` with 1 GiB and all of Java's optimisations, on core {}", cores.others());
         Ok(Self { address, about, process: Some(child), topics: AtomicU32::new(0) })
     }
 

@@ -42,7 +42,7 @@ type Latencies = [f64; 3];
 
 pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>> {
     let (mut copies, mut ours): (Vec<Latencies>, Vec<Latencies>) = (Vec::new(), Vec::new());
-    for round in 0..bench.choose(4, 1) {
+    for round in 0..bench.choose(5, 1) {
         let copy = Program::Loop(Kind::Copy);
         let order = if round % 2 == 0 { [copy, native(SCHEMA)] } else { [native(SCHEMA), copy] };
         for program in order {
@@ -64,7 +64,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 fn measure(bench: &Bench, program: &Program) -> Result<Latencies> {
-    let (warm_up, measured) = (Duration::from_secs(bench.choose(5, 3)), Duration::from_secs(bench.choose(15, 5)));
+    let (warm_up, measured) = (Duration::from_secs(bench.choose(10, 3)), Duration::from_secs(bench.choose(15, 5)));
     let count = u64::try_from((warm_up + measured).as_millis())? * EACH_MILLISECOND;
     let broker = bench.broker()?;
     let (input, output) = (broker.topic("paced")?, broker.topic("output")?);

@@ -60,6 +60,8 @@ impl BesideBatch {
         let context = SessionContext::new_with_state(self.0.state.clone());
         for table in tables().keys() {
             let table_of_rows = MemTable::try_new(schema(), vec![vec![batch().records]]).map_err(failed)?;
+            // All contexts of one state share their tables.
+            context.deregister_table(table).map_err(failed)?;
             context.register_table(table, Arc::new(table_of_rows)).map_err(failed)?;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();

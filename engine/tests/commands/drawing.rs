@@ -25,20 +25,75 @@ fn check(arguments: &[&str], expected: Expect) {
 
 #[test]
 fn mermaid() {
-    check(&["graph", "pipeline.yaml"], expect![""]);
+    check(&["graph", "pipeline.yaml"], expect![[r#"
+        flowchart LR
+          n_orders(["orders"])
+          n_large["large"]
+          n_huge{{"huge"}}
+          n_archive[("archive")]
+          n_console[("console")]
+          n_orders --> n_large
+          n_large --> n_huge
+          n_large --> n_archive
+          n_huge --> n_console
+    "#]]);
 }
 
 #[test]
 fn dot() {
-    check(&["graph", "--format", "dot", "pipeline.yaml"], expect![""]);
+    check(&["graph", "--format", "dot", "pipeline.yaml"], expect![[r#"
+        digraph "shop" {
+          rankdir=LR;
+          "orders" [label="orders", shape=oval];
+          "large" [label="large", shape=box];
+          "huge" [label="huge", shape=hexagon];
+          "archive" [label="archive", shape=cylinder];
+          "console" [label="console", shape=cylinder];
+          "orders" -> "large";
+          "large" -> "huge";
+          "large" -> "archive";
+          "huge" -> "console";
+        }
+    "#]]);
 }
 
 #[test]
 fn guarantees_and_columns() {
-    check(&["validate", "--columns", "pipeline.yaml"], expect![""]);
+    check(&["validate", "--columns", "pipeline.yaml"], expect![[r#"
+        pipeline.yaml: `shop` is fine: 1 source, 2 steps, 2 sinks
+
+        Delivery:
+          orders → archive: at least once (positions are stored behind durable writes; after a crash some rows are written again)
+          orders → console: shown (the sink shows rows and stores nothing)
+
+        Columns:
+          orders:
+            id: int64!
+            amount: float64
+          large:
+            id: int64!
+            amount: float64
+          huge:
+            time: timestamp(us,UTC)!
+            alert: string!
+            key: string
+            message: string!
+            row: json!
+    "#]]);
 }
 
 #[test]
 fn reached_servers() {
-    check(&["validate", "--connect", "pipeline.yaml"], expect![""]);
+    check(&["validate", "--connect", "pipeline.yaml"], expect![[r#"
+        pipeline.yaml: `shop` is fine: 1 source, 2 steps, 2 sinks
+
+        Delivery:
+          orders → archive: at least once (positions are stored behind durable writes; after a crash some rows are written again)
+          orders → console: shown (the sink shows rows and stores nothing)
+
+        Servers:
+          orders: one file: orders.jsonl
+          archive: . can be written to
+          console: standard output
+    "#]]);
 }
