@@ -183,5 +183,5 @@ fn code(settings: &HttpSettings, url: &Url) -> String {
     };
     let signed: &[u8] = if settings.hmac.is_some() { b"signed" } else { b"plain" };
     let hash = Sha256::new().chain_update(url.as_str());
-    format!("{:x}", hash.chain_update([0]).chain_update(version).chain_update([0]).chain_update(signed).finalize())
+    format!("{:x}", hash.chain_update(b"\0").chain_update(version).chain_update(b"\0").chain_update(signed).finalize())
 }

@@ -233,7 +233,7 @@ fn headers(out: &mut Vec<u8>, all: &ListArray, record: usize) {
         out.push(b'{');
         string(out, names.value(entry));
         out.extend_from_slice(b":[");
-        let value = if values.is_null(entry) { &[] } else { values.value(entry) };
+        let value = if values.is_null(entry) { &[][..] } else { values.value(entry) };
         separated(out, value.iter(), |out, byte| out.extend_from_slice(byte.to_string().as_bytes()));
         out.extend_from_slice(b"]}");
     });

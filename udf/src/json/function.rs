@@ -194,7 +194,7 @@ impl JsonInstance {
     fn records(&mut self, records: &JsonRows, rows: usize) -> Result<Outcome, CallError> {
         let shared = &self.shared;
         let output = if shared.settings.output.is_some() {
-            let bytes = records.len().saturating_mul(shared.output.fields().iter().map(|field| width(field)).sum());
+            let bytes = records.len().saturating_mul(shared.output.fields().iter().map(width).sum());
             if bytes > shared.settings.max_response.saturating_mul(MAX_GROWTH) {
                 let message = format!("answered {} records, more than memory is given for", records.len());
                 return Err(CallError::new(CallErrorKind::OutputTooLarge, message));

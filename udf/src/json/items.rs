@@ -130,6 +130,6 @@ impl<'e> Rows<'e> {
         let same = self.by_position[first..].iter().take_while(|(position, _)| *position == id.position);
         let partition = id.partition.as_deref();
         let named = |row: &usize| partition.is_none_or(|partition| self.event.origins[*row].partition == partition);
-        same.map(|(_, row)| *row).filter(named).map(&mut mark).count() > 0
+        same.map(|(_, row)| *row).filter(named).inspect(|row| mark(*row)).count() > 0
     }
 }

@@ -141,16 +141,5 @@ pub(crate) fn endless(piece: &'static [u8], pause: Duration) -> Answer {
         tokio::time::sleep(pause).await;
         Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))), ()))
     });
-    Some(Response::new(BodyExt::boxed(StreamBody::new(SyncStream(Box::pin(pieces))))))
-}
-
-/// `BoxBody` wants what can be shared, which a future that sleeps can.
-struct SyncStream<S>(Pin<Box<S>>);
-
-impl<S: futures::Stream> futures::Stream for SyncStream<S> {
-    type Item = S::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<S::Item>> {
-        self.0.as_mut().poll_next(cx)
-    }
+    Some(Response::new(BodyExt::boxed(StreamBody::new(Box::pin(pieces)))))
 }
