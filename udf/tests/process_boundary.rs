@@ -20,7 +20,7 @@ use riverhook_udf::{Invocation, ProcessCopy, ProcessSettings};
 fn cost_of_a_round_trip() {
     let own = std::env::current_exe().unwrap().to_str().unwrap().to_owned();
     let mut clients =
-        vec![("bare sockets", [&own, "an_echo_handler", "--exact", "--ignored"].map(str::to_owned).to_vec())];
+        vec![("bare sockets", [own.as_str(), "an_echo_handler", "--exact", "--ignored"].map(str::to_owned).to_vec())];
     if let Ok(client) = std::env::var("RIVERHOOK_TEST_LAMBDA_RUST") {
         clients.push(("lambda_runtime", vec![client]));
     }

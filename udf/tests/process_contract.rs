@@ -93,7 +93,7 @@ fn the_environment_holds_the_contracts_variables_and_the_users_alone() {
     assert!(leak >= 300);
     let found: Value = serde_json::from_str(&answer(&mut copy(settings), r#"{"do":"environment"}"#)).unwrap();
     let env = found["env"].as_object().unwrap();
-    let names: Vec<_> = env.keys().map(String::as_str).filter(|name| *name != "LC_CTYPE").collect();
+    let mut names: Vec<_> = env.keys().map(String::as_str).filter(|name| *name != "LC_CTYPE").collect();
     let mut expected = vec![
         "AWS_DEFAULT_REGION",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
@@ -111,7 +111,6 @@ fn the_environment_holds_the_contracts_variables_and_the_users_alone() {
         "TZ",
         "_HANDLER",
     ];
-    let mut names = names;
     names.sort_unstable();
     expected.sort_unstable();
     assert_eq!(names, expected);
@@ -198,7 +197,7 @@ fn output_becomes_log_lines_of_its_call() {
     let invocation = Invocation { id, ..Invocation::default() };
     copy.invoke(br#"{"do":"log","length":5000}"#, &invocation).0.unwrap();
     let found = lines.lock().unwrap().clone();
-    let of = |level| found.iter().filter(move |line| line.1 == level).collect::<Vec<_>>();
+    let of = |level: LogLevel| found.iter().filter(move |line| line.1 == level).collect::<Vec<_>>();
     assert_eq!(of(LogLevel::Warn), [&(id, LogLevel::Warn, "err".to_owned())]);
     assert_eq!(of(LogLevel::Info), [&(id, LogLevel::Info, format!("out {}", "x".repeat(96)))]);
     // The line that had not ended ends in the next call.

@@ -118,3 +118,23 @@ fn lambda_runtime_runs_a_handler_in_rust() {
     let Some(program) = client("RIVERHOOK_TEST_LAMBDA_RUST", "lambda_runtime", needs) else { return };
     check(settings(&[&program]), ("Runtime.Unknown", "&str: bad row"));
 }
+
+/// The variable holds a folder with the jars of `aws-lambda-java-runtime-interface-client` 2.9.0 and what it needs.
+#[test]
+fn the_runtime_interface_client_runs_a_handler_in_java() {
+    let needs = "the jars of aws-lambda-java-runtime-interface-client";
+    let Some(jars) = client("RIVERHOOK_TEST_LAMBDA_JAVA", "java", needs) else { return };
+    let classes = tempfile::tempdir().unwrap();
+    let compiled = std::process::Command::new("javac")
+        .args(["-cp", &format!("{jars}/*"), "-d"])
+        .arg(classes.path())
+        .arg(handlers().join("AwsJava.java"))
+        .status();
+    assert!(compiled.expect("javac is needed: install a JDK 17").success());
+    let path = format!("{jars}/*:{}", classes.path().display());
+    let main = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda";
+    let mut settings = settings(&["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", &path, main]);
+    settings.command.push("AwsJava::handleRequest".to_owned());
+    settings.handler = Some("AwsJava::handleRequest".to_owned());
+    check(settings, ("Runtime.Unknown", "java.lang.IllegalArgumentException: bad row"));
+}

@@ -88,7 +88,7 @@ fn an_engine_to_be_killed() {
     let mut copy = copy(hostile(&[]));
     let left = left(&answer(&mut copy, r#"{"do":"fork"}"#));
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "\nrunning {} {} {}", copy.process_id().unwrap(), left[0], left[1]).unwrap();
+    writeln!(stdout, "\nprocesses: {} {} {}", copy.process_id().unwrap(), left[0], left[1]).unwrap();
     stdout.flush().unwrap();
     // In the midst of a call, as an engine would be.
     let _ = call(&mut copy, r#"{"do":"sleep","seconds":60}"#);
@@ -102,7 +102,7 @@ fn children_and_theirs_die_with_an_engine_that_is_killed() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(engine.stdout.take().unwrap()).lines();
-    let running = lines.find_map(|line| Some(line.unwrap().strip_prefix("running ")?.to_owned())).unwrap();
+    let running = lines.find_map(|line| Some(line.unwrap().strip_prefix("processes: ")?.to_owned())).unwrap();
     let processes: Vec<u32> = running.split(' ').map(|process| process.parse().unwrap()).collect();
     assert!(processes.iter().copied().all(alive), "{processes:?}");
     engine.kill().unwrap();
