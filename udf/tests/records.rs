@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -64,7 +65,7 @@ fn load(code: &[u8], output: Option<SchemaRef>, config: &[(&str, &str)]) -> (Was
             metrics.lock().unwrap().push(format!("{}.{} {:?}", metric.function, metric.name, metric.value));
         }),
         records: Some(Records { codecs: Arc::new(ArrowJson), output, passthrough: passthrough() }),
-        ..patient(Limits { memory: 128 << 20, max_module_size: 64 << 20, ..Limits::default() })
+        ..patient(Limits { memory: 128 << 20, timeout: Duration::from_secs(30), ..Limits::default() })
     };
     let sink = LogSink::new(move |line| lines.lock().unwrap().push(format!("{:?} {}", line.level, line.message)));
     (runtime().load("totals", code, settings, sink).unwrap(), told)
@@ -140,34 +141,52 @@ fn in_javascript() {
     check(&prebuilt("orders_js"));
 }
 
+/// The prebuilt component is the one that its source makes: where the tools are there, a fresh one does the same. So it
+/// is for JavaScript.
+#[test]
+fn in_rust_as_built_now() {
+    let Some(target) = named("RIVERHOOK_TEST_RUST_SDK", "orders") else { return };
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let output = target.join("orders.built.wasm");
+    let mut build = Command::new(workspace.join("udf/sdk/rust/build.sh"));
+    build.arg("udf/tests/guests/orders").arg(&output).current_dir(workspace).env("CARGO_TARGET_DIR", &target);
+    let built = build.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    check(&std::fs::read(output).unwrap());
+}
+
 /// The component with Python's interpreter is too large to be kept; it is built where the tool is there.
 #[test]
 fn in_python() {
-    let Some(component) = built_with("riverhook-function", "orders.py", "RIVERHOOK_TEST_PYTHON_SDK") else { return };
+    let Some(component) = built_with("orders.py", "RIVERHOOK_TEST_PYTHON_SDK") else { return };
     check(&component);
 }
 
-/// The prebuilt component is the one that its source makes: where the tool is there, a fresh one does the same.
 #[test]
 fn in_javascript_as_built_now() {
-    let Some(component) = built_with("riverhook-function", "orders.js", "RIVERHOOK_TEST_JS_SDK") else { return };
+    let Some(component) = built_with("orders.js", "RIVERHOOK_TEST_JS_SDK") else { return };
     check(&component);
+}
+
+/// The folder that the variable names; says that a test is left out if there is none.
+fn named(variable: &str, source: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(variable).map(PathBuf::from);
+    if folder.is_none() {
+        // Not eprintln!, which the test harness swallows.
+        let _ = writeln!(std::io::stderr(), "LEFT OUT: building {source} needs {variable}: see udf/sdk/README.md");
+    }
+    folder
 }
 
 /// Builds a guest with the SDK's command, if the environment says in which folder it is installed.
-fn built_with(command: &str, source: &str, variable: &str) -> Option<Vec<u8>> {
-    let Some(folder) = std::env::var_os(variable).map(PathBuf::from) else {
-        // Not eprintln!, which the test harness swallows.
-        let _ = writeln!(std::io::stderr(), "LEFT OUT: building {source} needs {variable}: see udf/sdk/README.md");
-        return None;
-    };
+fn built_with(source: &str, variable: &str) -> Option<Vec<u8>> {
+    let folder = named(variable, source)?;
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests");
     // Beside the tool's modules, where those of JavaScript are looked for.
-    let copy = folder.join(source);
-    std::fs::copy(guests.join(source), &copy).unwrap();
+    std::fs::copy(guests.join(source), folder.join(source)).unwrap();
     let output = folder.join(source).with_extension("built.wasm");
-    let tool = ["node_modules/.bin", "bin"].map(|place| folder.join(place).join(command));
-    let tool = tool.iter().find(|tool| tool.exists()).unwrap_or_else(|| panic!("no {command} in {}", folder.display()));
+    let tool = ["node_modules/.bin", "bin"].map(|place| folder.join(place).join("riverhook-function"));
+    let tool = tool.iter().find(|tool| tool.exists()).unwrap_or_else(|| panic!("no command in {}", folder.display()));
     let built = Command::new(tool).args(["build", source, "-o"]).arg(&output).current_dir(&folder).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     Some(std::fs::read(output).unwrap())
@@ -219,7 +238,7 @@ fn a_call_that_ends_too_late_is_stopped() {
     let (function, _) = load(&prebuilt("orders_js"), Some(total_schema()), &[]);
     let mut instance = open(&function);
     let rows: Vec<_> = (100..20_000).map(|id| (id, 1.0, 1)).collect();
-    let soon = std::time::Instant::now() + std::time::Duration::from_millis(20);
+    let soon = Instant::now() + Duration::from_millis(20);
     let invocation = Invocation { deadline: Some(soon), ..Invocation::default() };
     let error = instance.call(&orders(&rows), &invocation).result.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Timeout);

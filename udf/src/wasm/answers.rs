@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, StringArray};
-use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_array::RecordBatch;
+use arrow_array::builder::StringBuilder;
 use arrow_schema::{DataType, Field, SchemaRef};
+use serde_json::value::RawValue;
 
 use super::abi::Answer;
 use super::guest::{cut_code, cut_message, invalid, too_large};
@@ -136,23 +137,20 @@ fn width(field: &Field) -> usize {
     bytes.saturating_add(1)
 }
 
-/// Each text as one value of the only column, and those that are not JSON.
+/// Each text as one value of the only column, and those that are not JSON. `null` is one where the column may have it.
 fn pass_through(schema: &SchemaRef, texts: &JsonRows) -> (RecordBatch, Vec<(usize, String)>) {
-    let mut kept = String::with_capacity(texts.text.len());
-    let mut ends = vec![0i32];
+    let nullable = schema.field(0).is_nullable();
+    // `collect` bounds the bytes to what Arrow counts.
+    let mut column = StringBuilder::with_capacity(texts.len(), texts.text.len());
     let mut unfit = Vec::new();
     for (i, text) in texts.iter().enumerate() {
-        match serde_json::from_slice::<&serde_json::value::RawValue>(text) {
-            Ok(value) => {
-                kept.push_str(value.get());
-                ends.push(i32::try_from(kept.len()).expect("`collect` bounds the bytes to what Arrow counts"));
-            }
+        match serde_json::from_slice::<&RawValue>(text) {
+            Ok(value) if nullable && value.get() == "null" => column.append_null(),
+            Ok(value) => column.append_value(value.get()),
             // The position says enough; the text itself is data.
             Err(error) => unfit.push((i, format!("answered what is not JSON: {error}"))),
         }
     }
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
-    let column = StringArray::new(offsets, kept.into_bytes().into(), None);
-    let batch = RecordBatch::try_new(Arc::clone(schema), vec![Arc::new(column)]);
-    (batch.expect("the column is of Utf8, as `Answers::problem` makes sure, without nulls"), unfit)
+    let batch = RecordBatch::try_new(Arc::clone(schema), vec![Arc::new(column.finish())]);
+    (batch.expect("`Records::schema` makes sure that the column is of Utf8"), unfit)
 }
