@@ -32,7 +32,6 @@ const FUNCTION: Later = &[
 ];
 /// Connectors, and what they would be.
 const CONNECTORS: Later = &[
-    ("schedule", "a clock as a source"),
     ("postgres", "change data capture"),
     ("mysql", "change data capture"),
     ("mariadb", "change data capture"),
