@@ -58,7 +58,7 @@ impl ScheduleSettings {
     /// When the ticks are, or everything that is wrong.
     pub(super) fn ticks(&self, node: &Node) -> Result<Ticks, Vec<Diagnostic>> {
         match (&self.every, &self.cron) {
-            (Some(every), None) => self.every(every).map_err(|wrong| vec![wrong]),
+            (Some(every), None) => self.every(every),
             (None, Some(cron)) => self.cron(cron),
             _ => {
                 let wrong = node.error("this source does not say when, or says it twice").expected("`every` or `cron`");
@@ -67,22 +67,22 @@ impl ScheduleSettings {
         }
     }
 
-    fn every(&self, every: &Spanned<Duration>) -> Result<Ticks, Diagnostic> {
+    fn every(&self, every: &Spanned<Duration>) -> Result<Ticks, Vec<Diagnostic>> {
         if let Some(zone) = &self.zone {
             let wrong = zone.error("`every` counts time that passes, which is the same in every zone");
-            return Err(wrong.help("leave `zone` out, or say when in that zone with `cron`"));
+            return Err(vec![wrong.help("leave `zone` out, or say when in that zone with `cron`")]);
         }
-        Ticks::every(every.value).ok_or_else(|| every.error("the time from tick to tick is above 0 and at most 366d"))
+        let wrong = || every.error("the time from tick to tick is above 0 and at most 366d");
+        Ticks::every(every.value).ok_or_else(|| vec![wrong()])
     }
 
     fn cron(&self, cron: &Spanned<String>) -> Result<Ticks, Vec<Diagnostic>> {
         let mut problems = Vec::new();
-        let zone = self.zone.as_ref().map_or(Ok(Tz::UTC), |zone| {
-            let unknown = |_| zone.error("this is no time zone").expected("a name such as Europe/Berlin");
-            zone.parse::<Tz>().map_err(unknown)
-        });
-        let zone = zone.map_err(|wrong| problems.push(wrong)).unwrap_or(Tz::UTC);
-        let ticks = Ticks::cron(cron, zone).map_err(|wrong| {
+        let zone = self.zone.as_ref().map_or(Some(Tz::UTC), |zone| zone.parse().ok());
+        if let Some(zone) = self.zone.as_ref().filter(|_| zone.is_none()) {
+            problems.push(zone.error("this is no time zone").expected("a name such as Europe/Berlin"));
+        }
+        let ticks = Ticks::cron(cron, zone.unwrap_or(Tz::UTC)).map_err(|wrong| {
             let wrong = cron.error(wrong).expected("minute, hour, day of the month, month, day of the week");
             problems.push(wrong.help("\"0 3 * * *\" is every night at three, \"*/5 * * * *\" every five minutes"));
         });

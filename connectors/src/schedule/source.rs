@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     batch::{Batch, Input, Rows},
-    clock::{Clock, SystemClock},
+    clock::SystemClock,
     error::Error,
     format::refuse_format,
     position::{Partition, Position, Positions},

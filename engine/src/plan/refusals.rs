@@ -10,7 +10,6 @@ const TRANSFORM: Later = &[("late", "late rows")];
 const FUNCTION: Later = &[("signature", "functions in SQL"), ("logs", "functions' logs as rows")];
 /// Connectors, and what they would be.
 const CONNECTORS: Later = &[
-    ("schedule", "a clock as a source"),
     ("postgres", "change data capture"),
     ("mysql", "change data capture"),
     ("mariadb", "change data capture"),

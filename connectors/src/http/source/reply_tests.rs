@@ -16,7 +16,7 @@ use crate::{
     format::Format,
     position::Position,
     reply::{Replies, ReplyError},
-    source::{Polled, Reader, Source},
+    source::{Polled, Reader},
 };
 
 /// A source with `reply`, and somebody who asks it.
