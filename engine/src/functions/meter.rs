@@ -12,7 +12,10 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use riverhook_udf::{CallError, Reply};
 use uuid::Uuid;
 
-use super::policy::code_of;
+use super::{
+    policy::code_of,
+    usage::{Account, Accounts},
+};
 
 /// Measures the calls of one function at one node.
 pub struct FunctionMeter {
@@ -30,11 +33,18 @@ pub struct FunctionMeter {
     megabyte_milliseconds: Counter,
     peak_memory: Gauge,
     peak: AtomicU64,
+    account: Arc<Account>,
 }
 
 impl FunctionMeter {
     /// For calls of `function`, whose copies may have `memory` bytes.
-    pub fn new(pipeline: &str, node: &str, function: &Arc<str>, version: &str, memory: usize) -> Self {
+    pub fn new(
+        accounts: &Accounts,
+        (pipeline, node): (&str, &str),
+        function: &Arc<str>,
+        version: &str,
+        memory: usize,
+    ) -> Self {
         let labels = vec![
             ("pipeline", pipeline.to_owned()),
             ("node", node.to_owned()),
@@ -60,6 +70,7 @@ impl FunctionMeter {
             megabyte_milliseconds: counter!("riverhook_function_megabyte_milliseconds_total", &labels),
             peak_memory: gauge!("riverhook_function_peak_memory_bytes", &labels),
             peak: AtomicU64::new(0),
+            account: accounts.open(function, version, memory),
             labels,
         }
     }
@@ -67,6 +78,7 @@ impl FunctionMeter {
     /// A call had to wait because as many copies ran as may.
     pub(super) fn throttled(&self) {
         self.throttles.increment(1);
+        self.account.throttled();
     }
 
     /// A try will come after this pause.
@@ -77,6 +89,7 @@ impl FunctionMeter {
     /// A call ended.
     pub(super) fn called(&self, id: Uuid, rows: usize, reply: &Reply) {
         let usage = &reply.usage;
+        self.account.called(rows, reply);
         self.invocations.increment(1);
         self.records.increment(rows as u64);
         self.seconds.record(usage.duration.as_secs_f64());

@@ -9,12 +9,14 @@ mod origins;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use codec::PipelineJson;
 pub use copies::{Copies, Slots};
 pub use dispatch::{Dispatch, Grouping};
 pub use meter::{Billed, FunctionMeter, report};
 pub use policy::{Delivered, GivenUp, Policy};
+pub use usage::{Accounts, FLUSH, Ledger, Summary, Used};
 
 /// The column in which the records of functions without `output` are passed on.
 pub const PASSTHROUGH: &str = "value";

@@ -37,7 +37,7 @@ pub use guarantee::{PathGuarantee, guarantees};
 
 use crate::{
     config::OnError,
-    functions::{Copies, Dispatch, FunctionMeter, Grouping, Policy, Slots},
+    functions::{Accounts, Copies, Dispatch, FunctionMeter, Grouping, Policy, Slots},
     sql::Branch,
 };
 
@@ -179,11 +179,12 @@ pub struct Call {
 
 impl Call {
     /// The calls of this node, for all of its tasks.
-    pub fn dispatch(&self, pipeline: &Arc<str>, node: &Arc<str>) -> &Arc<Dispatch> {
+    pub fn dispatch(&self, pipeline: &Arc<str>, node: &Arc<str>, accounts: &Accounts) -> &Arc<Dispatch> {
         self.dispatch.get_or_init(|| {
             let caller = Caller { pipeline: Arc::clone(pipeline), node: Arc::clone(node) };
             let (function, input) = (Arc::clone(&self.function), Arc::clone(&self.input));
-            let meter = FunctionMeter::new(pipeline, node, &self.name, self.function.version(), self.memory);
+            let version = self.function.version();
+            let meter = FunctionMeter::new(accounts, (pipeline, node), &self.name, version, self.memory);
             Arc::new(Dispatch {
                 copies: Copies::new(function, input, caller, Arc::clone(&self.slots), self.idle_timeout),
                 policy: self.policy.clone(),

@@ -114,7 +114,7 @@ impl Chain {
                         branches[branch] = Some(bind(plan, step, branch, schema)?);
                         continue;
                     }
-                    let machine = machine(plan, step, branch, schema)?;
+                    let machine = machine(plan, step, branch, schema, &self.control.accounts)?;
                     let made = Step {
                         name: Arc::clone(&node.name),
                         machine,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    functions::{Delivered, Dispatch, GivenUp},
+    functions::{Accounts, Delivered, Dispatch, GivenUp},
     plan::{Alert, Plan, Work},
     sql::{BoundBranch, set_batch_time},
 };
@@ -33,7 +33,13 @@ pub(super) fn bind(plan: &Plan, step: usize, branch: usize, schema: &SchemaRef) 
     branches[branch].bind(schema).map_err(|error| Error::failed(format!("`{}`: {error}", node.name)))
 }
 
-pub(super) fn machine(plan: &Arc<Plan>, step: usize, branch: usize, schema: &SchemaRef) -> Result<Machine, Error> {
+pub(super) fn machine(
+    plan: &Arc<Plan>,
+    step: usize,
+    branch: usize,
+    schema: &SchemaRef,
+    accounts: &Accounts,
+) -> Result<Machine, Error> {
     let node = &plan.steps[step];
     let failed = |error: &dyn std::fmt::Display| Error::failed(format!("`{}`: {error}", node.name));
     Ok(match &node.work {
@@ -43,7 +49,7 @@ pub(super) fn machine(plan: &Arc<Plan>, step: usize, branch: usize, schema: &Sch
             Machine::Sql(bound)
         }
         Work::Call(call) => Machine::Call {
-            dispatch: Arc::clone(call.dispatch(&plan.name, &node.name)),
+            dispatch: Arc::clone(call.dispatch(&plan.name, &node.name, accounts)),
             node: Arc::clone(&node.name),
             name: Arc::clone(&call.name),
             version: call.function.version().to_owned(),
