@@ -64,7 +64,8 @@ impl Broker {
         let Some(address) = address else {
             bail!("`cargo xtask serve-kafka` did not start a broker: run it to see why, or set {VARIABLE}");
         };
-        let about = format!("`cargo xtask serve-kafka` with 1 GiB and all of Java's optimisations, on core {}", cores.others());
+        let about =
+            format!("`cargo xtask serve-kafka` with 1 GiB and all of Java's optimisations, on core {}", cores.others());
         Ok(Self { address, about, process: Some(child), topics: AtomicU32::new(0) })
     }
 

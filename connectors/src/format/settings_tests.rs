@@ -140,7 +140,7 @@ fn settings_reach_the_decoder() {
 
 #[test]
 fn what_a_format_cannot_hold_is_said_with_the_column() {
-    let union = Schema::new(vec![Field::new("u", DataType::Duration(arrow_schema::TimeUnit::Second), true)]);
+    let union = Schema::new(vec![Field::new("u", DataType::Duration(TimeUnit::Second), true)]);
     assert_eq!(Format::default().check_write(&union), Ok(()));
     assert_eq!(
         Format::default().check_read(&union),

@@ -25,7 +25,9 @@ fn check(arguments: &[&str], expected: Expect) {
 
 #[test]
 fn mermaid() {
-    check(&["graph", "pipeline.yaml"], expect![[r#"
+    check(
+        &["graph", "pipeline.yaml"],
+        expect![[r#"
         flowchart LR
           n_orders(["orders"])
           n_large["large"]
@@ -36,12 +38,15 @@ fn mermaid() {
           n_large --> n_huge
           n_large --> n_archive
           n_huge --> n_console
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn dot() {
-    check(&["graph", "--format", "dot", "pipeline.yaml"], expect![[r#"
+    check(
+        &["graph", "--format", "dot", "pipeline.yaml"],
+        expect![[r#"
         digraph "shop" {
           rankdir=LR;
           "orders" [label="orders", shape=oval];
@@ -54,12 +59,15 @@ fn dot() {
           "large" -> "archive";
           "huge" -> "console";
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn guarantees_and_columns() {
-    check(&["validate", "--columns", "pipeline.yaml"], expect![[r#"
+    check(
+        &["validate", "--columns", "pipeline.yaml"],
+        expect![[r#"
         pipeline.yaml: `shop` is fine: 1 source, 2 steps, 2 sinks
 
         Delivery:
@@ -79,12 +87,15 @@ fn guarantees_and_columns() {
             key: string
             message: string!
             row: json!
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn reached_servers() {
-    check(&["validate", "--connect", "pipeline.yaml"], expect![[r#"
+    check(
+        &["validate", "--connect", "pipeline.yaml"],
+        expect![[r#"
         pipeline.yaml: `shop` is fine: 1 source, 2 steps, 2 sinks
 
         Delivery:
@@ -95,5 +106,6 @@ fn reached_servers() {
           orders: one file: orders.jsonl
           archive: . can be written to
           console: standard output
-    "#]]);
+    "#]],
+    );
 }
