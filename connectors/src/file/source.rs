@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::Error,
     format::{Format, Framing},
-    position::{Partition, Position},
+    position::{Partition, Position, Positions},
     registry::Setup,
     source::{Keeper, ReadContext, Reader, Source},
 };
@@ -60,6 +60,13 @@ impl FileSource {
 
     fn fields(&self) -> Vec<FieldRef> {
         self.settings.metadata.iter().map(|metadata| metadata.field()).collect()
+    }
+
+    /// Files that have a position and are not among those that were found.
+    fn missing(&self, found: &[Found], positions: &Positions) -> Vec<Found> {
+        let there: BTreeSet<&Partition> = found.iter().map(|found| &found.partition).collect();
+        let missing = positions.keys().filter(|partition| !there.contains(partition));
+        missing.map(|partition| self.names.found_as(partition)).collect()
     }
 
     fn no_match(&self) -> Error {
@@ -112,9 +119,7 @@ impl Source for FileSource {
         if found.is_empty() && !self.settings.follow {
             return Err(self.no_match());
         }
-        let is_there: BTreeSet<&Partition> = found.iter().map(|found| &found.partition).collect();
-        let missing = context.positions.keys().filter(|partition| !is_there.contains(partition));
-        let missing: Vec<Found> = missing.map(|partition| self.names.found_as(partition)).collect();
+        let missing = self.missing(&found, &context.positions);
         let files = if self.settings.follow { usize::MAX } else { found.len() };
         let readers = context.parallelism.clamp(1, files);
         let marks = Marks::open(&context.state_dir, &context.source, &context.positions);

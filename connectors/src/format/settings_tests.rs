@@ -1,6 +1,6 @@
 //! `format:` and `schema:` as people write them.
 
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Fields, IntervalUnit, Schema, TimeUnit, UnionFields, UnionMode};
 use riverhook_config::{Diagnostics, FixedEnvironment, Reading, Setting, SourceFile, parse};
 
 use super::{
@@ -28,13 +28,12 @@ fn read<T: Setting>(text: &str) -> Result<T, String> {
 
 #[test]
 fn parquet_refuses_what_its_writer_does() {
-    use arrow_schema::{IntervalUnit, TimeUnit, UnionFields, UnionMode};
     let interval = DataType::Interval(IntervalUnit::MonthDayNano);
     let list = DataType::new_list(interval.clone(), true);
     let nested = DataType::Struct(vec![Field::new("l", list, false)].into());
     let union =
         DataType::Union(UnionFields::try_new([0], [Field::new("x", DataType::Int8, true)]).unwrap(), UnionMode::Sparse);
-    for refused in [interval, nested, union, DataType::Struct(vec![].into())] {
+    for refused in [interval, nested, union, DataType::Struct(Fields::empty())] {
         let schema = Schema::new(vec![Field::new("ok", DataType::Int64, false), Field::new("x", refused, false)]);
         let problems = Format::Parquet.check_write(&schema).unwrap_err();
         assert!(
@@ -141,7 +140,7 @@ fn settings_reach_the_decoder() {
 
 #[test]
 fn what_a_format_cannot_hold_is_said_with_the_column() {
-    let union = Schema::new(vec![Field::new("u", DataType::Duration(arrow_schema::TimeUnit::Second), true)]);
+    let union = Schema::new(vec![Field::new("u", DataType::Duration(TimeUnit::Second), true)]);
     assert_eq!(Format::default().check_write(&union), Ok(()));
     assert_eq!(
         Format::default().check_read(&union),

@@ -52,7 +52,9 @@ impl Scene {
     /// Commits as the engine does; what the manifest then has in place of what it had.
     fn commit(&mut self, noted: &Positions, mut manifest: Positions) -> Positions {
         manifest.extend(noted.clone());
-        self.open.reader.gone(noted).iter().for_each(|gone| drop(manifest.remove(gone)));
+        for gone in self.open.reader.gone(noted) {
+            manifest.remove(&gone);
+        }
         self.open.reader.commit(noted).unwrap();
         manifest
     }
