@@ -59,7 +59,7 @@ pub trait Codec: Send {
     fn encode(&mut self, rows: &RecordBatch, out: &mut JsonRows);
 
     /// The texts as rows of the output's schema, and those that cannot be: by index, ascending, with what is wrong. The
-    /// others are in the batch, in order.
+    /// others are in the batch, in order. What is wrong is said without the text, which may hold what rows hold.
     fn decode(&mut self, texts: &JsonRows) -> (RecordBatch, Vec<(usize, String)>);
 }
 

@@ -3,7 +3,6 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use arrow_array::Array as _;
 use arrow_array::cast::AsArray as _;
 
 use super::calls::{Copy, PATIENCE, ample, ids, same};
