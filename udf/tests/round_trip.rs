@@ -27,7 +27,7 @@ fn check(instance: &mut dyn Instance, batch: &RecordBatch) {
 #[test]
 fn every_type_survives_whole_sliced_and_empty() {
     let echo = function(&prebuilt("echo"), Limits::default());
-    let mut instance = echo.instance(random(0, 0).schema()).unwrap();
+    let mut instance = echo.instance(random(0, 0).schema(), &Caller::default()).unwrap();
     assert_eq!(instance.output(), &random(0, 0).schema());
     for seed in 0..40 {
         let rows = [0, 1, 7, 8, 9, 64, 300][seed as usize % 7];

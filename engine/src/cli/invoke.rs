@@ -98,7 +98,7 @@ fn find<'p>(plan: &'p Plan, arguments: &InvokeArguments) -> Result<(&'p Arc<str>
         (None, _) => Err(format!("several nodes call `{}`: say which with --node ({})", arguments.function, names())),
         (Some(node), calls) => calls
             .iter()
-            .find(|(name, _)| **name == **node)
+            .find(|(name, _)| ***name == **node)
             .copied()
             .ok_or_else(|| format!("`{node}` does not call `{}`; {} do", arguments.function, names())),
     }

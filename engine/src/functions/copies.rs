@@ -92,7 +92,8 @@ impl Copies {
             return;
         }
         let fresh = idle.iter().position(|(_, since)| since.elapsed() < self.idle_timeout);
-        let old: Vec<_> = idle.drain(..fresh.unwrap_or(idle.len())).collect();
+        let fresh = fresh.unwrap_or(idle.len());
+        let old: Vec<_> = idle.drain(..fresh).collect();
         drop(idle);
         // Ending them may take a moment, and others may take copies meanwhile.
         drop(old);

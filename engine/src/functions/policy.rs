@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array, cast::AsArray, types::UInt32Type};
+use arrow_array::{BooleanArray, RecordBatch, UInt32Array, cast::AsArray, types::UInt32Type};
 use riverhook_config::DurationRange;
 use riverhook_connectors::batch::{Batch, Rows};
 use riverhook_udf::{CallError, CallErrorKind, FailedRow, Origin, Outcome, Reply};
@@ -32,7 +32,7 @@ pub struct Policy {
 }
 
 /// One call, with its name.
-pub struct Called {
+pub(crate) struct Called {
     /// The invocation.
     pub id: Uuid,
     /// What came of it.
@@ -40,7 +40,7 @@ pub struct Called {
 }
 
 /// What the policy needs of the world.
-pub trait World {
+pub(crate) trait World {
     /// Calls the function.
     fn call(&mut self, rows: &RecordBatch, batch: &Batch) -> Called;
 
@@ -79,7 +79,7 @@ pub struct Delivered {
 ///
 /// # Errors
 /// If the function cannot be started at all, which no row is to blame for.
-pub fn deliver(batch: &Batch, policy: &Policy, world: &mut dyn World) -> Result<Delivered, CallError> {
+pub(crate) fn deliver(batch: &Batch, policy: &Policy, world: &mut dyn World) -> Result<Delivered, CallError> {
     let mut delivery = Delivery { policy, world, delivered: Delivered::default() };
     let rows = u32::try_from(batch.records.num_rows()).expect("a batch has fewer than 2^32 rows");
     delivery.whole(Part { batch: batch.clone(), rows: (0..rows).collect() })?;
@@ -272,7 +272,7 @@ fn answered(batch: &Batch, output: RecordBatch, origin: Origin, until: u32) -> (
 
 /// The error's name as AWS Lambda spells it. A name of the function's own is part of the message instead: metrics have
 /// one series a code, and a function must not be able to make any number of them.
-pub fn code_of(kind: &CallErrorKind) -> &'static str {
+pub(crate) fn code_of(kind: &CallErrorKind) -> &'static str {
     match kind {
         CallErrorKind::Timeout => "Sandbox.Timedout",
         CallErrorKind::Crash => "Runtime.ExitError",

@@ -95,7 +95,7 @@ impl Used {
 
 /// One line of the ledger: what one version of a function used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub(crate) struct Line {
     /// The function.
     pub function: String,
     /// The hash of its code.
