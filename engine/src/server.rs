@@ -120,12 +120,12 @@ impl Health {
 /// Takes the address at which metrics and health will be served.
 pub fn listen(io: &tokio::runtime::Runtime, address: SocketAddr) -> Result<TcpListener, Error> {
     io.block_on(TcpListener::bind(address)).map_err(|error| {
-        let help = if error.kind() == std::io::ErrorKind::AddrInUse {
-            ": another process listens there; choose another `server.listen`"
+        let why = if error.kind() == std::io::ErrorKind::AddrInUse {
+            "another process listens there; choose another `server.listen`".to_owned()
         } else {
-            ""
+            error.to_string()
         };
-        Error::failed(format!("cannot serve metrics on {address}: {error}{help}"))
+        Error::failed(format!("cannot serve metrics on {address}: {why}"))
     })
 }
 
