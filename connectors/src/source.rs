@@ -189,6 +189,12 @@ pub trait Reader: Send {
         Vec::new()
     }
 
+    /// Before reading ends: takes nothing more in, and says whether records are left whose senders were already told that
+    /// they are taken. The next polls give those.
+    fn promised(&mut self) -> bool {
+        false
+    }
+
     /// Ends reading. After the last commit; must not block for long.
     fn close(&mut self) {}
 }

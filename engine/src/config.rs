@@ -76,7 +76,7 @@ settings! {
 settings! {
     /// Where and how often the pipeline remembers how far it is.
     pub struct Checkpoint {
-        /// A folder, as a path or a `file://` URL; `./.riverhook/<pipeline>` unless set.
+        /// A folder, as a path or a `file://` URL; `.riverhook/<pipeline>` beside the pipeline file unless set.
         pub store: Option<Spanned<String>>,
         /// How often progress is made durable and positions move.
         pub every: Duration = Duration::from_secs(1),

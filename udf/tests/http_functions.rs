@@ -117,7 +117,7 @@ async fn behave(behaviour: &str, rows: Vec<Value>, since_first: Duration) -> Ans
         "fail-batch" => answer(422, &[], "no"),
         "hang" => std::future::pending().await,
         "crash" => None,
-        "flood" => ok(format!("[{:>1$}]", "", 1 << 20)),
+        "flood" => ok(format!("[{}]", " ".repeat(1 << 20))),
         "garbage" => ok("<html>"),
         "nap" => {
             tokio::time::sleep(Duration::from_millis(400)).await;

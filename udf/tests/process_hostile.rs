@@ -194,6 +194,8 @@ fn an_answer_that_is_too_large_fails_its_call_and_the_process_goes_on() {
     let mut settings = hostile(&[]);
     let most = 1 << 20;
     settings.max_response = most;
+    // Python holds a large answer several times.
+    settings.limits.memory = 1 << 30;
     let mut copy = copy(settings);
     assert_eq!(answer(&mut copy, &format!(r#"{{"do":"large","bytes":{most}}}"#)).len(), most);
     for bytes in [most + 1, 100 << 20] {
@@ -237,7 +239,6 @@ fn garbage_and_closed_sockets_hurt_no_other_connection() {
     let mut copy = copy(hostile(&[]));
     assert_eq!(answer(&mut copy, r#"{"do":"garbage"}"#), r#""after garbage""#);
     assert_eq!(answer(&mut copy, r#"{"do":"cut"}"#), r#""whole""#);
-    assert_eq!(answer(&mut copy, r#"{"do":"lose_poll"}"#), "null");
     assert!(!works(&mut copy));
 }
 

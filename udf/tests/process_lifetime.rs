@@ -26,8 +26,6 @@ fn a_dropped_copy_takes_its_processes_with_it_and_nobody_waits() {
     let begun = Instant::now();
     drop(copy);
     assert!(begun.elapsed() < Duration::from_millis(200), "dropping took {:?}", begun.elapsed());
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(alive(process), "it was given no time to end");
     for process in [process, left[0], left[1]] {
         assert_goes(process, Duration::from_secs(3));
     }

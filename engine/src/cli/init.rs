@@ -36,7 +36,7 @@ const FILES: [(&str, &str); 4] = [
     ("pipeline.yaml", include_str!("init/pipeline.yaml")),
     ("pipeline.test.yaml", include_str!("init/pipeline.test.yaml")),
     ("data/orders.jsonl", include_str!("init/orders.jsonl")),
-    (".gitignore", "/out/\n"),
+    (".gitignore", "/out/\n/.riverhook/\n"),
 ];
 
 pub(super) fn init(arguments: &InitArguments) -> ExitCode {

@@ -55,10 +55,8 @@ pub(super) fn with_surroundings<T>(
         }
     };
     let base = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let working_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let around = Surroundings {
         base,
-        working_dir: &working_dir,
         functions: &|| riverhook_udf::Runtime::new(compile_cache().as_deref()).map_err(|error| error.to_string()),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
     };

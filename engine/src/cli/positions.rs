@@ -163,6 +163,7 @@ struct Kept {
     of: Alone,
     store: Option<Arc<Store>>,
     positions: Positions,
+    io: tokio::runtime::Handle,
 }
 
 impl Kept {
@@ -180,20 +181,23 @@ impl Kept {
             }
             Keeper::Manifest | Keeper::Nobody => (None, Positions::new()),
         };
-        Ok(Self { of, store, positions })
+        Ok(Self { of, store, positions, io: io.clone() })
     }
 
     /// A partition by its name.
     fn partition(&self, name: &str) -> Result<Partition, Error> {
         let partition = Partition::new(name);
         // A group need not have committed in a partition for it to be there: the server knows all of them.
-        if self.positions.contains_key(&partition) || self.of.source.keeper() == Keeper::Server {
+        // While nothing was made durable we know of none: the one that a failed first run names must do.
+        if self.positions.contains_key(&partition)
+            || self.of.source.keeper() == Keeper::Server
+            || self.positions.is_empty()
+        {
             return Ok(partition);
         }
         let known = || self.positions.keys().map(Partition::as_str);
         let meant = match riverhook_config::nearest(name, known()) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
-            None if self.positions.is_empty() => "there are no positions yet".to_owned(),
             None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
         };
         Err(Error::Config(format!("`{}` has no partition `{name}`: {meant}", self.of.name)))
@@ -204,16 +208,32 @@ impl Kept {
         let partition = match (partition, self.positions.len()) {
             (Some(partition), _) => self.partition(partition)?,
             (None, 1) => self.positions.keys().next().expect("there is one").clone(),
+            (None, 0) => {
+                let message = format!(
+                    "`{name}` has no positions yet: nothing of it was made durable. To go on past records that cannot be \
+                     handled set `on_error: dead_letter` (or `skip`); `positions move` sets a position"
+                );
+                return Err(Error::Config(message));
+            }
             (None, count) => {
                 let message = format!("`{name}` has {count} partitions with positions: say which one");
                 return Err(Error::Config(message));
             }
         };
-        let Some(next) = self.positions.get(&partition).copied() else {
-            let message = format!("`{name}` has no position in {partition} yet: set one with `positions move`");
-            return Err(Error::Config(message));
-        };
         let after = |record| self.of.source.after(&partition, record).map_err(|error| Error::of_node(name, error));
+        let Some(next) = self.positions.get(&partition).copied() else {
+            let message = match record {
+                Some(record) => format!(
+                    "`{name}` has no position in {partition} yet: records before the one at {record} would be left out as well. If that is meant: riverhook positions move {} {name} {partition} {}",
+                    file.display(),
+                    after(record)?
+                ),
+                None => format!("`{name}` has no position in {partition} yet: set one with `positions move`"),
+            };
+            return Err(Error::Config(format!(
+                "{message}. To go on past such records set `on_error: dead_letter` (or `skip`)"
+            )));
+        };
         match record {
             Some(record) if record != next => Err(Error::Config(format!(
                 "`{name}` goes on in {partition} at {next}, not at {record}: records between the two would be left out as well, or some be read again. If that is meant: riverhook positions move {} {name} {partition} {}",
@@ -232,7 +252,11 @@ impl Kept {
                 self.of.source.move_committed(&moved, PATIENCE).map_err(|error| Error::of_node(name, error))?;
             }
             (Keeper::Manifest, Some(store)) => store.commit(name, &moved)?,
-            (Keeper::Manifest, None) | (Keeper::Nobody, _) => {
+            (Keeper::Manifest, None) => {
+                let (folder, clock) = (self.of.store.clone(), SystemClock::shared());
+                Store::open(folder, &self.of.pipeline, self.io.clone(), clock)?.commit(name, &moved)?;
+            }
+            (Keeper::Nobody, _) => {
                 return Err(Error::Config(format!("`{name}` has no positions that could be moved")));
             }
         }

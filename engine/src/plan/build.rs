@@ -26,8 +26,6 @@ use crate::{
 pub struct Surroundings<'a> {
     /// The folder relative paths begin at: the pipeline file's.
     pub base: &'a Path,
-    /// The folder in which `./.riverhook` lies.
-    pub working_dir: &'a Path,
     /// Makes what runs and compiles WebAssembly; called for a pipeline that has functions.
     pub functions: &'a dyn Fn() -> Result<riverhook_udf::Runtime, String>,
     /// Cores of the machine.
@@ -189,7 +187,7 @@ pub(super) fn store(
     around: &Surroundings<'_>,
     cx: &mut Reading<'_>,
 ) -> Option<PathBuf> {
-    let Some(store) = &file.checkpoint.store else { return Some(around.working_dir.join(".riverhook").join(pipeline)) };
+    let Some(store) = &file.checkpoint.store else { return Some(around.base.join(".riverhook").join(pipeline)) };
     if let Some(path) = store.value.strip_prefix("file://") {
         return Some(PathBuf::from(path));
     }

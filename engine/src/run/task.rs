@@ -69,23 +69,28 @@ impl Task {
         while !self.control.stopping() {
             let wait = self.wait.min(if self.barriers.is_settled() { LONGEST_WAIT } else { BUSY_WAIT });
             match self.reader.poll(wait).map_err(|error| Error::of_node(&self.source, error))? {
-                Polled::Payloads(payloads) => self.payloads(payloads)?,
-                Polled::Batch(batch) => self.batch(batch)?,
-                Polled::Header(header) => {
-                    self.stage.header(&header).map_err(|error| Error::of_node(&self.source, error))?
-                }
-                Polled::Refused(refused) => self.refused(refused)?,
                 Polled::Idle => self.report_lag(),
                 Polled::End => break,
+                polled => self.polled(polled)?,
             }
             self.advance()?;
         }
         self.drain()
     }
 
+    fn polled(&mut self, polled: Polled) -> Result<(), Error> {
+        match polled {
+            Polled::Payloads(payloads) => self.payloads(payloads),
+            Polled::Batch(batch) => self.batch(batch),
+            Polled::Header(header) => self.stage.header(&header).map_err(|error| Error::of_node(&self.source, error)),
+            Polled::Refused(refused) => self.refused(refused),
+            Polled::Idle | Polled::End => Ok(()),
+        }
+    }
+
     fn payloads(&mut self, payloads: Payloads) -> Result<(), Error> {
         let records = payloads.input.len();
-        let admitted = self.control.admit(records);
+        let admitted = self.admit(records);
         let payloads = if admitted < records { self.first(payloads, admitted) } else { payloads };
         self.control.totals.read.add(admitted, payload_bytes(&payloads.values));
         let staged = self.stage.decode(payloads);
@@ -106,7 +111,7 @@ impl Task {
 
     fn batch(&mut self, batch: Batch) -> Result<(), Error> {
         let records = batch.records.num_rows();
-        let admitted = self.control.admit(records);
+        let admitted = self.admit(records);
         if admitted < records {
             self.hold(&batch.input.partition, batch.input.positions.get(admitted).copied());
         }
@@ -115,6 +120,12 @@ impl Task {
         self.stage.meter.read(&batch.input.partition, admitted, batch.bytes());
         let values = arrow_array::BinaryArray::new_null(0);
         self.through(&Staged { batch, failed: Vec::new(), values, whole: None })
+    }
+
+    /// How many of these records `--limit` admits. Where nobody remembers positions, the rest could not be read again.
+    fn admit(&self, records: usize) -> usize {
+        let admitted = self.control.admit(records);
+        if self.keeper == Keeper::Nobody { records } else { admitted }
     }
 
     fn through(&mut self, staged: &Staged) -> Result<(), Error> {
@@ -178,6 +189,10 @@ impl Task {
         if self.control.failed() {
             self.reader.close();
             return Ok(());
+        }
+        while self.reader.promised() {
+            let polled = self.reader.poll(Duration::ZERO).map_err(|error| Error::of_node(&self.source, error))?;
+            self.polled(polled)?;
         }
         self.send_barrier()?;
         self.chain.close()?;

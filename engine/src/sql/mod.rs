@@ -36,7 +36,13 @@ use datafusion::{
     prelude::SessionConfig,
     sql::{
         planner::SqlToRel,
-        sqlparser::{ast::Statement, dialect::GenericDialect, parser::Parser},
+        sqlparser::{
+            ast::Statement,
+            dialect::GenericDialect,
+            keywords::Keyword,
+            parser::Parser,
+            tokenizer::{Token, Tokenizer},
+        },
     },
 };
 
@@ -55,6 +61,10 @@ pub struct Query {
 
 /// The SELECT nesting at which parsing gives up: deeper text is a mistake or an attack, and would cost stack.
 const MAX_DEPTH: usize = 64;
+
+/// The most `+`, `AND`, `UNION` and the like in a text: each is a level of the expression, and each level costs stack when
+/// it is planned and run.
+const MAX_OPERATORS: usize = 1000;
 
 /// Plans SQL texts over named tables. Costly to make (it holds all functions), cheap to use.
 pub struct Planner {
@@ -108,7 +118,7 @@ impl Planner {
             Parser::new(&dialect).with_recursion_limit(MAX_DEPTH).try_with_sql(sql).map_err(SqlError::parsing)?;
         parser.parse_expr().map_err(SqlError::parsing)?;
         let rest = parser.peek_token();
-        if rest.token != datafusion::sql::sqlparser::tokenizer::Token::EOF {
+        if rest.token != Token::EOF {
             return Err(SqlError::at(format!("expected the end of the condition, found `{rest}`"), rest.span.start));
         }
         // The text comes first in a line of its own, so that the places in errors are the text's, one line down.
@@ -140,6 +150,7 @@ impl Planner {
 
 fn parse(sql: &str) -> Result<Statement, SqlError> {
     let dialect = GenericDialect {};
+    refuse_long_chains(sql, &dialect)?;
     let mut statements = Parser::new(&dialect)
         .with_recursion_limit(MAX_DEPTH)
         .try_with_sql(sql)
@@ -150,6 +161,24 @@ fn parse(sql: &str) -> Result<Statement, SqlError> {
         (None, _) => Err(SqlError::whole("there is no SQL here: expected one SELECT")),
         (Some(_), false) => Err(SqlError::whole("expected one SELECT, found several statements")),
     }
+}
+
+/// Refuses a text with more operators than [`MAX_OPERATORS`].
+fn refuse_long_chains(sql: &str, dialect: &GenericDialect) -> Result<(), SqlError> {
+    // What cannot be cut into words is reported by the parser.
+    let Ok(tokens) = Tokenizer::new(dialect, sql).tokenize() else { return Ok(()) };
+    let chains = |token: &&Token| match token {
+        Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::Mod | Token::StringConcat => true,
+        Token::Word(word) => matches!(word.keyword, Keyword::AND | Keyword::OR | Keyword::UNION | Keyword::NOT),
+        _ => false,
+    };
+    let count = tokens.iter().filter(chains).count();
+    if count > MAX_OPERATORS {
+        return Err(SqlError::whole(&format!(
+            "this SQL has {count} operators, more than {MAX_OPERATORS}: cut it into several transforms, or use IN (…) for lists of values"
+        )));
+    }
+    Ok(())
 }
 
 /// An expression of DataFusion's made ready to be evaluated on batches of `schema`.

@@ -3,7 +3,10 @@
 //! A row keeps the way back to the record it came from. An error of one row (a bad cast, a division by zero) fails the
 //! expression for the whole batch, so the batch is halved until the row is alone; its neighbours go on.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
@@ -76,7 +79,10 @@ impl BoundBranch {
     fn run_slice(&self, batch: &Batch, from: usize, rows: usize, failed: &mut Vec<RowFailure>, out: &mut Vec<Batch>) {
         let whole = from == 0 && rows == batch.records.num_rows();
         let slice = if whole { batch.clone() } else { batch.slice(from, rows) };
-        match self.try_run(slice) {
+        // A function of SQL that breaks inside (text longer than can be) fails its row, as an error of its own would.
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(slice)))
+            .unwrap_or_else(|_| Err(DataFusionError::Execution("a SQL function broke on its arguments".to_owned())));
+        match result {
             Ok(done) if done.records.num_rows() == 0 => {}
             Ok(done) => out.push(done),
             Err(error) if rows <= 1 => failed.push(RowFailure {

@@ -202,3 +202,56 @@ fn readiness_tells_the_truth() {
     running.wait(Duration::from_secs(30)).expect(0);
     assert_eq!(folder.rows("out"), [json!({"id": 1, "name": null, "share": null})]);
 }
+
+#[test]
+fn a_record_that_fails_the_first_run_is_not_skipped_with_those_before_it() {
+    let folder = Folder::with_pipeline(
+        "name: first\nsources:\n  s: { type: file, path: a.jsonl, schema: { id: int64! } }\nsinks:\n  out: { from: s, type: file, path: out/ }\n",
+    );
+    folder.write("a.jsonl", "{\"id\":1}\nbad\n{\"id\":3}\n");
+    folder.run(&["run", "pipeline.yaml"]).expect(1).says("a.jsonl at 9");
+    folder.run(&["positions", "skip", "pipeline.yaml", "s"]).expect(2).says("on_error: dead_letter");
+    let skip = folder.run(&["positions", "skip", "pipeline.yaml", "s", "a.jsonl", "9"]).expect(2);
+    skip.says("would be left out as well").says("positions move pipeline.yaml s a.jsonl 13");
+    // Whoever means it can.
+    folder.run(&["positions", "move", "pipeline.yaml", "s", "a.jsonl", "13"]).expect(0);
+    folder.run(&["run", "pipeline.yaml"]).expect(0);
+    let ids: Vec<_> = folder.rows("out").iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    assert_eq!(ids, [3]);
+}
+
+#[test]
+fn a_sql_function_that_breaks_inside_fails_its_row_alone() {
+    let folder = Folder::with_pipeline(
+        r#"
+name: breaks
+sources:
+  s: { type: file, path: a.jsonl, schema: { n: int64! } }
+transforms:
+  t: { sql: "SELECT n, repeat('x', n) AS x FROM s", on_error: dead_letter }
+sinks:
+  out: { from: t, type: file, path: out/ }
+dead_letters: { type: file, path: dead/ }
+"#,
+    );
+    folder.write("a.jsonl", "{\"n\":1}\n{\"n\":9223372036854775807}\n{\"n\":3}\n");
+    let mut command = folder.command(&["run", "pipeline.yaml"]);
+    assert!(command.output().unwrap().status.success());
+    assert_eq!(folder.rows("out").len(), 2);
+    assert_eq!(folder.rows("dead")[0]["error_code"], "sql.evaluate");
+}
+
+#[test]
+fn sql_of_thousands_of_operators_is_refused_and_does_not_use_up_the_stack() {
+    for (many, what) in [(vec!["id"; 5000].join("+"), "operators"), (vec!["id"; 900].join("+"), "")] {
+        let folder = Folder::with_pipeline(&format!(
+            "name: long\nsources:\n  s: {{ type: file, path: a.jsonl, schema: {{ id: int64! }} }}\ntransforms:\n  t: {{ sql: \"SELECT {many} AS id FROM s\" }}\nsinks:\n  out: {{ from: t, type: file, path: out/ }}\n"
+        ));
+        folder.write("a.jsonl", "{\"id\":1}\n");
+        let ran = folder.run(&["run", "pipeline.yaml"]);
+        match what {
+            "" => assert_eq!((ran.expect(0), folder.rows("out")[0]["id"].as_i64()).1, Some(900)),
+            what => drop(ran.expect(2).says(what)),
+        }
+    }
+}

@@ -94,3 +94,29 @@ fn requests_under_way_are_answered_when_the_pipeline_is_told_to_stop() {
     assert_eq!(waiting.join().unwrap().unwrap().0, 200);
     assert_eq!(folder.rows("out").len(), 1);
 }
+
+#[test]
+fn what_was_accepted_is_written_before_the_end() {
+    let Scene { folder, running, port } = scene(", respond: accepted", FILE);
+    let senders: Vec<_> = (0..8i64)
+        .map(|sender| {
+            std::thread::spawn(move || {
+                let ids = (0..).map(|n| sender * 1_000_000 + n);
+                let accepted = |id: &i64| {
+                    let answer = ask(port, "POST /", &format!("{{\"id\":{id},\"ms\":500}}"));
+                    answer.is_some_and(|(status, _)| status == 202)
+                };
+                // Until the pipeline no longer takes them.
+                ids.take_while(accepted).collect::<Vec<i64>>()
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(700));
+    running.signal("TERM");
+    let mut accepted: Vec<i64> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
+    running.wait(Duration::from_secs(20)).expect(0);
+    let mut written: Vec<i64> = folder.rows("out").iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    (accepted.sort_unstable(), written.sort_unstable());
+    let lost: Vec<_> = accepted.iter().filter(|id| written.binary_search(id).is_err()).collect();
+    assert!(accepted.len() > 50 && lost.is_empty(), "of {} accepted were lost: {lost:?}", accepted.len());
+}

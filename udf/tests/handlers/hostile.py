@@ -234,12 +234,6 @@ def do_ignore_term(id, event):
     respond(id, b"null")
 
 
-def do_lose_poll(id, event):
-    """Answers, polls on a connection that it then closes, and goes on with another."""
-    respond(id, b"null")
-    raw(f"GET {BASE}/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-
-
 NOTE = None
 KEPT = []
 LAST_HEADERS = {}

@@ -233,6 +233,11 @@ impl Reader for HttpReader {
         self.lag()
     }
 
+    fn promised(&mut self) -> bool {
+        // Who waits for durable rows is told that there will be none, and sends again.
+        !self.server.respond_when_durable && self.server.queue.take_in_no_more()
+    }
+
     fn close(&mut self) {
         self.server.queue.close();
         self.server.closing.send_replace(true);

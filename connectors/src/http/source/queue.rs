@@ -262,6 +262,13 @@ impl Queue {
         state.waiting.front().map_or(0, |next| state.next - next.first - next.taken as u64)
     }
 
+    /// No more requests; whether some wait to be handed on.
+    pub(super) fn take_in_no_more(&self) -> bool {
+        let mut state = self.state.lock();
+        state.closed = true;
+        !state.waiting.is_empty()
+    }
+
     /// No more requests; those that are not durable, or not answered, fail.
     pub(super) fn close(&self) {
         let (waiting, open) = {
