@@ -174,7 +174,7 @@ fn refuse_long_chains(sql: &str, dialect: &GenericDialect) -> Result<(), SqlErro
     };
     let count = tokens.iter().filter(chains).count();
     if count > MAX_OPERATORS {
-        return Err(SqlError::whole(&format!(
+        return Err(SqlError::whole(format!(
             "this SQL has {count} operators, more than {MAX_OPERATORS}: cut it into several transforms, or use IN (…) for lists of values"
         )));
     }
