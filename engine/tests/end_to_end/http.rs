@@ -116,7 +116,8 @@ fn what_was_accepted_is_written_before_the_end() {
     let mut accepted: Vec<i64> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
     running.wait(Duration::from_secs(20)).expect(0);
     let mut written: Vec<i64> = folder.rows("out").iter().map(|row| row["id"].as_i64().unwrap()).collect();
-    (accepted.sort_unstable(), written.sort_unstable());
+    accepted.sort_unstable();
+    written.sort_unstable();
     let lost: Vec<_> = accepted.iter().filter(|id| written.binary_search(id).is_err()).collect();
     assert!(accepted.len() > 50 && lost.is_empty(), "of {} accepted were lost: {lost:?}", accepted.len());
 }
