@@ -5,7 +5,7 @@
 //! to that node ([`Replies::done`]). When all records of a request are through, its rows are its answer. Who went away,
 //! or waited too long, is forgotten at once; what is told of such a record is ignored, so that nobody need know.
 //!
-//! Knows nothing of HTTP. Requests are bounded by the source, which admits them; rows by [`Replies::new`].
+//! Knows nothing of HTTP. Requests are bounded by the source, which admits them; rows by whoever makes the [`Replies`].
 
 use std::{
     collections::BTreeMap,
