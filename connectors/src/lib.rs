@@ -15,8 +15,6 @@ pub mod kafka;
 pub mod memory;
 pub mod position;
 pub mod registry;
-pub mod reply;
-pub mod schedule;
 pub mod sink;
 pub mod source;
 pub mod status;

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use riverhook_connectors::clock::Clock;
 
-use crate::{error::Error, functions::Accounts};
+use crate::error::Error;
 
 /// Shared by all tasks of a run.
 pub struct Control {
@@ -31,8 +31,6 @@ pub struct Control {
     pub clock: Arc<dyn Clock>,
     /// The counts.
     pub totals: Totals,
-    /// What functions use.
-    pub accounts: Accounts,
 }
 
 /// How many threads are where.
@@ -88,7 +86,6 @@ impl Control {
             lags: Mutex::default(),
             clock,
             totals: Totals::default(),
-            accounts: Accounts::default(),
         })
     }
 

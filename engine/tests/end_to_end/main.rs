@@ -10,7 +10,6 @@ mod support;
 
 mod functions;
 mod http;
-mod kinds;
 mod letters;
 mod limit;
 mod metrics;
