@@ -4,7 +4,7 @@ use std::{fs, hint::black_box, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use riverhook_udf::{Function, Invocation, LogSink, Runtime, Settings};
+use riverhook_udf::{Caller, Function, Invocation, LogSink, Runtime, Settings};
 
 use crate::{
     bench::Bench,
@@ -20,7 +20,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>> {
     let echo = runtime.load("echo", &code, Settings::default(), LogSink::none())?;
     let column = || Arc::new(Int64Array::from_iter_values(0..ROWS)) as ArrayRef;
     let batch = RecordBatch::try_from_iter([("a", column()), ("b", column())])?;
-    let mut instance = echo.instance(batch.schema())?;
+    let mut instance = echo.instance(batch.schema(), &Caller::default())?;
 
     let mut calls = Vec::new();
     let mut copies = Vec::new();

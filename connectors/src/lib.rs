@@ -15,6 +15,8 @@ pub mod kafka;
 pub mod memory;
 pub mod position;
 pub mod registry;
+pub mod reply;
+pub mod schedule;
 pub mod sink;
 pub mod source;
 pub mod status;

@@ -63,11 +63,12 @@ pub struct Connector {
 
 /// All connectors, in the order of the documentation.
 pub fn connectors() -> &'static [Connector] {
-    static ALL: [Connector; 6] = [
+    static ALL: [Connector; 7] = [
         crate::kafka::CONNECTOR,
         crate::file::CONNECTOR,
         crate::http::CONNECTOR,
         crate::generate::CONNECTOR,
+        crate::schedule::CONNECTOR,
         crate::stdout::CONNECTOR,
         crate::memory::CONNECTOR,
     ];

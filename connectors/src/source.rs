@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     error::Error,
     position::{Partition, Position, Positions},
+    reply::Replies,
     status::Status,
 };
 
@@ -122,6 +123,12 @@ pub trait Source: Send + Sync {
     /// Whether the source ends by itself.
     fn is_finite(&self) -> bool {
         false
+    }
+
+    /// Where the rows of a node go to be the answers to whoever sent the records, if the pipeline file names a node for
+    /// that. Positions in answers are those of the records' [`Input`](crate::batch::Input).
+    fn replies(&self) -> Option<Replies> {
+        None
     }
 
     /// Reaches the server, for `validate --connect`: one line about what was found.

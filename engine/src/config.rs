@@ -4,7 +4,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use riverhook_config::{ByteSize, Map, Node, OneOrMany, Reading, Setting, Shape, Spanned, choices, settings};
+use riverhook_config::{
+    ByteSize, DurationRange, Map, Node, OneOrMany, Reading, Secret, Setting, Shape, Spanned, choices, settings,
+};
 use riverhook_connectors::format::{Format, schema::SchemaSetting};
 
 /// A part of the file that is read later, when it is known what it is.
@@ -146,16 +148,99 @@ settings! {
 }
 
 settings! {
-    /// A function: code and resources.
+    /// A function: code and resources. Its code is one of `wasm`, `process` and `http`.
     pub struct FunctionSettings {
         /// A WebAssembly component, relative to the pipeline file.
-        pub wasm: Spanned<PathBuf>,
-        /// Memory that one copy may use.
-        pub memory: ByteSize = ByteSize(64 * 1024 * 1024),
-        /// How long one call may take.
-        pub timeout: Duration = Duration::from_secs(1),
-        /// Bytes that one call may answer.
-        pub max_output: ByteSize = ByteSize(16 * 1024 * 1024),
+        pub wasm: Option<Spanned<PathBuf>>,
+        /// A program that speaks the AWS Lambda Runtime API, such as a Lambda runtime client, and its arguments.
+        pub process: Option<Spanned<OneOrMany<String>>>,
+        /// A URL that takes events by POST and answers with records.
+        pub http: Option<Spanned<String>>,
+        /// For `process`: which handler in it to call, such as `app.handler`.
+        pub handler: Option<Spanned<String>>,
+        /// For `process`: the folder it runs in, relative to the pipeline file; the pipeline file's unless set.
+        pub working_dir: Option<Spanned<PathBuf>>,
+        /// For `process`: how long it may take to ask for its first event.
+        pub init_timeout: Option<Spanned<Duration>>,
+        /// For `http`: sent as bearer token.
+        pub token: Option<Spanned<Secret>>,
+        /// For `http`: signs each request, in the header `riverhook-signature`.
+        pub hmac: Option<Spanned<Secret>>,
+        /// Configuration: variables of a process's environment, values that a component may ask for.
+        pub env: Map<Spanned<String>> = Map::default(),
+        /// Memory that one copy may use: 64 MiB for `wasm`, 128 MiB for `process` unless set.
+        pub memory: Option<Spanned<ByteSize>>,
+        /// How long one call may take: 1 s for `wasm`, 3 s for `process`, 30 s for `http` unless set.
+        pub timeout: Option<Duration>,
+        /// Bytes that one call may answer: 16 MiB for `wasm`, 6 MiB for the others unless set.
+        pub max_output: Option<ByteSize>,
+        /// For `process` and `http`: bytes that the event of one call may have.
+        pub max_request: Option<Spanned<ByteSize>>,
+        /// For `wasm`: what of the machine the component may have; nothing unless named here.
+        pub allow: Option<Spanned<OneOrMany<Grant>>>,
+        /// For `process` and `http`: what a call is given.
+        pub payload: Option<Spanned<Payload>>,
+        /// The columns of the records that it answers, where its code cannot say; without them each record is passed on
+        /// as JSON in the column `value`.
+        pub output: Option<Spanned<SchemaSetting>>,
+        /// Copies that may run at the same time; the machine's cores unless set.
+        pub concurrency: Option<Spanned<usize>>,
+        /// How many records one call gets.
+        pub batch: FunctionBatch,
+        /// Whether the same rows always give the same answer.
+        pub deterministic: bool = false,
+        /// What is done when a call fails.
+        pub retries: Retries,
+        /// Whether a batch that fails is halved until the record that is to blame is alone.
+        pub bisect: bool = true,
+        /// Whether rows keep their order when some of them are tried again.
+        pub ordered: bool = true,
+        /// How old a record may become while the function is unavailable; it waits for ever unless set.
+        pub max_age: Option<Duration>,
+        /// How long a copy that nobody needs is kept.
+        pub idle_timeout: Duration = Duration::from_secs(300),
+    }
+}
+
+settings! {
+    /// How many records one call gets.
+    pub struct FunctionBatch {
+        /// Rows at most; all rows of a batch unless set. 1: every record on its own.
+        pub rows: Option<Spanned<usize>>,
+        /// Bytes at most.
+        pub bytes: ByteSize = ByteSize(4 * 1024 * 1024),
+    }
+}
+
+settings! {
+    /// What is done when a call fails.
+    pub struct Retries {
+        /// Tries of a whole batch, the first included.
+        pub attempts: u32 = 2,
+        /// How long to wait before the next try: the first time, and at most.
+        pub backoff: DurationRange = DurationRange { min: Duration::from_millis(100), max: Duration::from_secs(5) },
+    }
+}
+
+choices! {
+    /// What of the machine a component may have.
+    pub enum Grant {
+        /// The time.
+        Clock = "clock",
+        /// Random numbers fit for secrets.
+        Random = "random",
+    }
+}
+
+choices! {
+    /// What a call of a process or a server is given.
+    #[derive(Default)]
+    pub enum Payload {
+        /// An event as AWS Lambda shapes it, by the source that the records came from.
+        #[default]
+        Event = "event",
+        /// A JSON array of the records.
+        Records = "records",
     }
 }
 

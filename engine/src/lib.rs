@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod functions;
 pub mod plan;
 pub mod reference;
 pub mod run;

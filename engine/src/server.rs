@@ -62,12 +62,36 @@ fn describe() {
     );
     describe_counter!("riverhook_errors_total", "Records that failed, by node, stage and code.");
     describe_histogram!("riverhook_batch_rows", "Records in a batch as it was read.");
-    describe_histogram!("riverhook_function_seconds", "Duration of a function's calls.");
+    describe_functions();
     describe_gauge!("riverhook_lag_records", "Records between what was read and the partition's end.");
     describe_gauge!("riverhook_source_queued_records", "Records that were fetched and wait to be processed.");
     describe_gauge!("riverhook_event_time_lag_seconds", "Wall-clock time less the greatest event time read.");
     describe_gauge!("riverhook_sink_pending_epochs", "Barriers that a sink has not answered.");
     describe_gauge!("riverhook_sink_inflight_bytes", "Bytes given to a sink that are not known to be durable.");
+}
+
+fn describe_functions() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_histogram!("riverhook_function_seconds", "Duration of a function's calls.");
+    describe_histogram!(
+        "riverhook_function_cold_start_seconds",
+        "Time to start a copy, for calls that found none warm."
+    );
+    describe_counter!("riverhook_function_invocations_total", "Calls of a function, each try counted.");
+    describe_counter!("riverhook_function_errors_total", "Calls that failed as a whole, by code.");
+    describe_counter!("riverhook_function_records_total", "Records given to a function, each try counted.");
+    describe_counter!(
+        "riverhook_function_throttles_total",
+        "Calls that waited because `concurrency` copies were busy."
+    );
+    describe_counter!("riverhook_function_cold_starts_total", "Calls that started a copy.");
+    describe_counter!("riverhook_function_billed_milliseconds_total", "Duration of calls rounded up, by increment.");
+    describe_counter!(
+        "riverhook_function_megabyte_milliseconds_total",
+        "Memory limit in MiB times milliseconds rounded up."
+    );
+    describe_gauge!("riverhook_function_memory_bytes", "Memory that one copy may use.");
+    describe_gauge!("riverhook_function_peak_memory_bytes", "The most memory that a copy has used.");
 }
 
 /// What health is told from.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
+use uuid::Uuid;
 
 /// One function: its code and its limits. Cheap to keep; the copies that run are its [`Instance`]s.
 pub trait Function: Send + Sync {
@@ -15,9 +16,10 @@ pub trait Function: Send + Sync {
     /// must answer without any outside system, and the same for the same input.
     fn describe(&self, input: &Schema) -> Result<SchemaRef, OpenError>;
 
-    /// Starts a copy for batches of the schema `input`. Copies are stateless: the engine keeps as many as it has
-    /// work for, and may drop any between two calls.
-    fn instance(&self, input: SchemaRef) -> Result<Box<dyn Instance>, OpenError>;
+    /// Opens a copy for batches of the schema `input`, which it gets from `caller`. Copies are stateless: the engine
+    /// keeps as many as it has work for, and may drop any between two calls. What is costly to start (a process) is
+    /// started by the first call, which reports it as its cold start.
+    fn instance(&self, input: SchemaRef, caller: &Caller) -> Result<Box<dyn Instance>, OpenError>;
 
     /// The hash of the function's code, in hexadecimal. It names the version in dead letters and metering.
     fn version(&self) -> &str;
@@ -32,16 +34,51 @@ pub trait Instance: Send {
     fn output(&self) -> &SchemaRef;
 
     /// Runs the function on one batch, which must have the schema that the instance was opened with.
-    fn call(&mut self, batch: &RecordBatch, invocation: &Invocation) -> Reply;
+    fn call(&mut self, batch: &RecordBatch, invocation: &Invocation<'_>) -> Reply;
+}
+
+/// Who calls a copy: what its code may ask about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The pipeline.
+    pub pipeline: Arc<str>,
+    /// The node that calls.
+    pub node: Arc<str>,
 }
 
 /// What the caller says about one call besides the batch.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Invocation {
-    /// The caller's number for the call; log lines carry it.
-    pub id: u64,
+pub struct Invocation<'a> {
+    /// The call's name, the same in log lines, dead letters and for the function itself. Each try has its own.
+    pub id: Uuid,
     /// When the result is no longer wanted. The function's own time limit holds besides.
     pub deadline: Option<Instant>,
+    /// Where the rows came from, for kinds that give their code events instead of rows.
+    pub origins: Option<&'a dyn Origins>,
+}
+
+/// Where the rows of a batch came from, row by row.
+pub trait Origins: fmt::Debug {
+    /// The record that a row came from, if that is known.
+    fn of(&self, row: usize) -> Option<RecordOrigin<'_>>;
+}
+
+/// A record that a row came from.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordOrigin<'a> {
+    /// The source's name in the pipeline file.
+    pub source: &'a str,
+    /// The partition, as the source names it: `clicks-3`, a file's path.
+    pub partition: &'a str,
+    /// The place in the partition: a Kafka offset, a byte in a file.
+    pub position: u64,
+    /// When it happened or was read: milliseconds since 1970-01-01 UTC.
+    pub timestamp: i64,
+    /// Its key, where it has one.
+    pub key: Option<&'a [u8]>,
+    /// Its headers, where it has any, with the row of them that is the record's:
+    /// `list<struct<key: utf8, value: binary>>`.
+    pub headers: Option<(&'a arrow_array::ListArray, usize)>,
 }
 
 /// The result of one call and what it used, also if it failed.
@@ -122,6 +159,20 @@ impl CallError {
     pub fn code(&self) -> &str {
         self.kind.code()
     }
+
+    /// Whether the code was not run because it cannot be reached or has no room now. That says nothing about the batch:
+    /// it is neither halved nor given up, but waits.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.kind, CallErrorKind::Unavailable | CallErrorKind::Throttled { .. })
+    }
+
+    /// How long to wait at least before the next try, if that was said.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.kind {
+            CallErrorKind::Throttled { retry_after } => Some(retry_after),
+            _ => None,
+        }
+    }
 }
 
 /// The ways in which a call fails as a whole.
@@ -138,6 +189,17 @@ pub enum CallErrorKind {
     OutputTooLarge,
     /// Its answer was not what the contract says.
     InvalidResponse,
+    /// It, or what it runs on, cannot be reached or has no room now: it was not run. Trying again later helps.
+    Unavailable,
+    /// As `Unavailable`, and it said when to come back.
+    Throttled {
+        /// How long it wants to be left alone.
+        retry_after: Duration,
+    },
+    /// The batch is more than one call may carry: it was not run. Fewer rows may fit.
+    RequestTooLarge,
+    /// It could not be started at all: no such program, not allowed to run it.
+    InvalidEntrypoint,
     /// The function itself said no, with this code.
     Failed(String),
 }
@@ -151,6 +213,9 @@ impl CallErrorKind {
             Self::OutOfMemory => "Runtime.OutOfMemory",
             Self::OutputTooLarge => "Function.ResponseSizeTooLarge",
             Self::InvalidResponse => "Function.InvalidResponse",
+            Self::Unavailable | Self::Throttled { .. } => "Function.Unavailable",
+            Self::RequestTooLarge => "Function.RequestTooLarge",
+            Self::InvalidEntrypoint => "Runtime.InvalidEntrypoint",
             Self::Failed(code) => code,
         }
     }
@@ -159,8 +224,12 @@ impl CallErrorKind {
     /// or without a crash. An answer that is too large or malformed stays so.
     fn retryable(&self) -> bool {
         match self {
-            Self::Timeout | Self::Crash | Self::OutOfMemory => true,
-            Self::OutputTooLarge | Self::InvalidResponse | Self::Failed(_) => false,
+            Self::Timeout | Self::Crash | Self::OutOfMemory | Self::Unavailable | Self::Throttled { .. } => true,
+            Self::OutputTooLarge
+            | Self::InvalidResponse
+            | Self::RequestTooLarge
+            | Self::InvalidEntrypoint
+            | Self::Failed(_) => false,
         }
     }
 }
@@ -204,7 +273,7 @@ pub struct LogLine<'a> {
     /// The function's name.
     pub function: &'a str,
     /// The call it belongs to: [`Invocation::id`].
-    pub invocation: u64,
+    pub invocation: Uuid,
     /// How loud it is.
     pub level: LogLevel,
     /// The text, cut to the limit. It comes from user code: treat it as data.

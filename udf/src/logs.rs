@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::contract::{LogLevel, LogLine, LogSink};
 use crate::limits::Limits;
@@ -33,7 +34,7 @@ impl LogGate {
     }
 
     /// Passes the line on, or returns false if the function has logged too much.
-    pub(crate) fn write(&self, invocation: u64, level: LogLevel, message: &str, now: Instant) -> bool {
+    pub(crate) fn write(&self, invocation: Uuid, level: LogLevel, message: &str, now: Instant) -> bool {
         let admitted = self.bucket.lock().admit(now);
         let Some(dropped_before) = admitted else { return false };
         let write = |level, message: &str| {

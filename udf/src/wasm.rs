@@ -2,18 +2,26 @@
 //!
 //! A [`Runtime`] is one wasmtime engine with its clock for time limits, its compiler and its cache of compiled code;
 //! a process needs one. Code is inspected before it is compiled ([`inspect`]), compiled once and kept on disk
-//! ([`compile`], [`cache`]), and run in instances that see nothing of the machine ([`sandbox`], [`wasi`]).
+//! ([`compile`], [`cache`]), and run in instances that see nothing of the machine ([`sandbox`], [`wasi`]). What crosses
+//! depends on the world that the code is made for ([`exports`]): columns ([`batches`]), or records as JSON
+//! ([`records`]).
 //!
 //! Calls run on the caller's thread. A guest that computes too long is stopped by wasmtime's epochs ([`ticker`]), one
 //! that waits too long in a host call by the wait itself ([`block_on`]).
 
 mod abi;
+mod answers;
+mod batches;
 mod block_on;
 mod cache;
 mod compile;
+mod exports;
+mod guest;
 mod inspect;
-mod instance;
+mod records;
 mod sandbox;
+mod settings;
+mod slot;
 mod ticker;
 mod wasi;
 
@@ -25,17 +33,20 @@ use std::time::Duration;
 
 use arrow_schema::{Schema, SchemaRef};
 use sha2::{Digest as _, Sha256};
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
+use self::batches::BatchInstance;
 use self::cache::Cache;
 use self::compile::Compiler;
-use self::instance::WasmInstance;
-use self::sandbox::State;
+use self::exports::Exports;
+use self::records::RecordInstance;
+use self::sandbox::{State, Surroundings};
+pub use self::settings::{Records, Recycle, Settings};
 use self::ticker::Ticker;
-use crate::contract::{CallError, CallErrorKind, Function, Instance, LogSink, OpenError};
-use crate::limits::{Grants, Limits};
+use crate::contract::{CallError, CallErrorKind, Caller, Function, Instance, LogSink, OpenError};
 use crate::logs::LogGate;
+use crate::metrics::MetricGate;
 
 /// Why the runtime could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +91,12 @@ pub enum LoadError {
     UnknownImport(String),
     /// The component is not a function.
     #[error(
-        "does not export `{0}`: it is a component, but not a function of Riverhook; build it against the world `batch-function`"
+        "does not export `{0}`: it is a component, but not a function of Riverhook; build it against the world `batch-function` or `record-function`"
     )]
     MissingExport(String),
+    /// The component takes records, and the settings do not say how rows become such: [`Settings::records`].
+    #[error("takes records as JSON, and nothing says how rows are written as such")]
+    NoRecords,
     /// The code was not compiled in time.
     #[error("compiling took longer than {0:?} and was given up; raise the limit if the code is meant to be that large")]
     CompileTimeout(Duration),
@@ -92,15 +106,6 @@ pub enum LoadError {
     /// The code is not valid.
     #[error("is not valid WebAssembly: {0}")]
     Invalid(String),
-}
-
-/// How to run one function.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// What it may use.
-    pub limits: Limits,
-    /// What it is given of the machine.
-    pub grants: Grants,
 }
 
 /// The engine that all WebAssembly functions of a process share.
@@ -161,12 +166,21 @@ impl Runtime {
         let version = hex(&Sha256::digest(code));
         let component = self.shared.compiler.component(code, &version, limits.compile_timeout)?;
         let exports = Exports::find(&component)?;
+        if matches!(exports, Exports::Records { .. }) && settings.records.is_none() {
+            return Err(LoadError::NoRecords);
+        }
         let component =
             self.shared.linker.instantiate_pre(&component).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
-        let gate = LogGate::new(name, logs, &limits);
+        let surroundings = Arc::new(Surroundings {
+            name: name.to_owned(),
+            config: settings.config.clone(),
+            logs: LogGate::new(name, logs, &limits),
+            metrics: MetricGate::new(settings.metrics.clone()),
+        });
         let shared = Arc::clone(&self.shared);
         let uses_wasi = facts.uses_wasi;
-        Ok(WasmFunction { inner: Arc::new(Loaded { shared, component, exports, settings, gate, version, uses_wasi }) })
+        let loaded = Loaded { shared, component, exports, settings, surroundings, version, uses_wasi };
+        Ok(WasmFunction { inner: Arc::new(loaded) })
     }
 }
 
@@ -191,30 +205,13 @@ fn engine_config() -> Config {
     config
 }
 
-/// Where a function's exports are in its component.
-struct Exports {
-    open: ComponentExportIndex,
-    process: ComponentExportIndex,
-}
-
-impl Exports {
-    fn find(component: &Component) -> Result<Self, LoadError> {
-        let missing = |name: &str| LoadError::MissingExport(name.to_owned());
-        let batch = component.get_export_index(None, abi::BATCH).ok_or_else(|| missing(abi::BATCH))?;
-        let find = |name: &str| {
-            component.get_export_index(Some(&batch), name).ok_or_else(|| missing(&format!("{}#{name}", abi::BATCH)))
-        };
-        Ok(Self { open: find("open")?, process: find("process")? })
-    }
-}
-
 /// A component that has been loaded, ready to be instantiated any number of times.
 struct Loaded {
     shared: Arc<Shared>,
     component: InstancePre<State>,
     exports: Exports,
     settings: Settings,
-    gate: Arc<LogGate>,
+    surroundings: Arc<Surroundings>,
     version: String,
     uses_wasi: bool,
 }
@@ -250,12 +247,21 @@ pub struct WasmFunction {
 
 impl Function for WasmFunction {
     fn describe(&self, input: &Schema) -> Result<SchemaRef, OpenError> {
-        let instance = WasmInstance::open(Arc::clone(&self.inner), Arc::new(input.clone()))?;
+        let instance = self.instance(Arc::new(input.clone()), &Caller::default())?;
         Ok(Arc::clone(instance.output()))
     }
 
-    fn instance(&self, input: SchemaRef) -> Result<Box<dyn Instance>, OpenError> {
-        Ok(Box::new(WasmInstance::open(Arc::clone(&self.inner), input)?))
+    fn instance(&self, input: SchemaRef, caller: &Caller) -> Result<Box<dyn Instance>, OpenError> {
+        let (function, caller) = (Arc::clone(&self.inner), caller.clone());
+        Ok(match (&self.inner.exports, &self.inner.settings.records) {
+            (Exports::Batch(exports), _) => Box::new(BatchInstance::open(function, *exports, &input, caller)?),
+            (Exports::Records { process }, Some(records)) => {
+                Box::new(RecordInstance::open(function, *process, records, &input, caller)?)
+            }
+            (Exports::Records { .. }, None) => {
+                return Err(OpenError::UnsupportedInput(LoadError::NoRecords.to_string()));
+            }
+        })
     }
 
     fn version(&self) -> &str {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::{Int64Array, RecordBatch, StringArray};
-use riverhook_udf::{Function as _, Instance, Invocation, Limits};
+use riverhook_udf::{Caller, Function as _, Instance, Invocation, Limits};
 use support::{function, numbers, prebuilt};
 
 /// The median time of a call.
@@ -41,7 +41,7 @@ fn cost_of_the_boundary() {
         ("the benchmarks' map of bids", "bid_map", bids),
     ] {
         let function = function(&prebuilt(guest), Limits::default());
-        let mut instance = function.instance(batch.schema()).unwrap();
+        let mut instance = function.instance(batch.schema(), &Caller::default()).unwrap();
         let time = median(instance.as_mut(), &batch, 4_000);
         let per_row = time.as_nanos() as f64 / rows as f64;
         println!("{name}: {time:?} a call of {rows} rows, {per_row:.2} ns a row");

@@ -22,7 +22,7 @@ fn a_compile_bomb_is_refused_in_time() {
     let limits = Limits { compile_timeout: Duration::from_millis(20), ..Limits::default() };
     let settings = Settings { limits, ..Settings::default() };
     let runtime = Runtime::new(None).unwrap();
-    let load = || runtime.load("test", &bomb, settings, LogSink::none()).unwrap_err();
+    let load = || runtime.load("test", &bomb, settings.clone(), LogSink::none()).unwrap_err();
     let begun = Instant::now();
     for _ in 0..2 {
         let error = load();

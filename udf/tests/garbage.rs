@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Decimal128Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use riverhook_udf::{CallErrorKind, Function as _, Invocation, Limits, OpenError};
+use riverhook_udf::{CallErrorKind, Caller, Function as _, Invocation, Limits, OpenError};
 use support::guest::{SAME_BATCH, component, with_process};
 use support::{failure, function, numbers_schema, open};
 
@@ -89,7 +89,8 @@ fn check_text(change: &str, expected: &str) {
     let function = function(&with_process(&process), Limits::default());
     let schema = Arc::new(Schema::new(vec![Field::new("t", DataType::Utf8, true)]));
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(StringArray::from(vec!["é", "b"]))]).unwrap();
-    let error = function.instance(schema).unwrap().call(&batch, &Invocation::default()).result.unwrap_err();
+    let error =
+        function.instance(schema, &Caller::default()).unwrap().call(&batch, &Invocation::default()).result.unwrap_err();
     assert_eq!(error.kind, CallErrorKind::InvalidResponse, "{error}");
     assert!(error.message.contains("column `t`") && error.message.contains(expected), "said: {error}");
 }
@@ -189,6 +190,11 @@ fn a_decimal_with_too_many_digits_is_refused() {
     );
     let decimals = Decimal128Array::from(vec![5]).with_precision_and_scale(3, -2).unwrap();
     let batch = RecordBatch::try_from_iter([("d", Arc::new(decimals) as ArrayRef)]).unwrap();
-    let error = function.instance(batch.schema()).unwrap().call(&batch, &Invocation::default()).result.unwrap_err();
+    let error = function
+        .instance(batch.schema(), &Caller::default())
+        .unwrap()
+        .call(&batch, &Invocation::default())
+        .result
+        .unwrap_err();
     assert_eq!(error.message, "column `d`: a decimal has more digits than its type");
 }

@@ -167,9 +167,10 @@ fn logs_arrive_with_level_and_invocation_and_a_flood_is_dropped() {
           (br_if $more (i32.lt_u (local.get $i) (i32.const 10000)))) {SAME_BATCH}"
     );
     let (function, lines) = logging(&component("", SAME_SCHEMA, &process, items), Limits::default());
-    let reply = open(&function).call(&numbers([1]), &Invocation { id: 42, deadline: None });
+    let reply =
+        open(&function).call(&numbers([1]), &Invocation { id: uuid::Uuid::from_u128(42), ..Invocation::default() });
     let lines = lines.lock().unwrap();
-    assert_eq!(lines[0], (42, riverhook_udf::LogLevel::Info, "hello".to_owned()));
+    assert_eq!(lines[0], (uuid::Uuid::from_u128(42), riverhook_udf::LogLevel::Info, "hello".to_owned()));
     assert!((100..400).contains(&lines.len()), "{} lines", lines.len());
     let dropped_and_told = reply.usage.dropped_logs as usize + lines.iter().filter(|line| line.2 == "hello").count();
     assert_eq!(dropped_and_told, 10_000);

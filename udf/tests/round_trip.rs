@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_array::{Array as _, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow_schema::{DataType, Field, Schema};
-use riverhook_udf::{Function as _, Instance, Invocation, Limits, OpenError, Origin};
+use riverhook_udf::{Caller, Function as _, Instance, Invocation, Limits, OpenError, Origin};
 use support::batches::random;
 use support::{function, numbers, numbers_schema, open, prebuilt};
 
@@ -27,7 +27,7 @@ fn check(instance: &mut dyn Instance, batch: &RecordBatch) {
 #[test]
 fn every_type_survives_whole_sliced_and_empty() {
     let echo = function(&prebuilt("echo"), Limits::default());
-    let mut instance = echo.instance(random(0, 0).schema()).unwrap();
+    let mut instance = echo.instance(random(0, 0).schema(), &Caller::default()).unwrap();
     assert_eq!(instance.output(), &random(0, 0).schema());
     for seed in 0..40 {
         let rows = [0, 1, 7, 8, 9, 64, 300][seed as usize % 7];
@@ -45,7 +45,7 @@ fn a_batch_of_rows_without_columns_survives() {
     let schema = Arc::new(Schema::empty());
     let options = RecordBatchOptions::new().with_row_count(Some(5));
     let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), vec![], &options).unwrap();
-    check(echo.instance(schema).unwrap().as_mut(), &batch);
+    check(echo.instance(schema, &Caller::default()).unwrap().as_mut(), &batch);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn the_map_of_the_benchmarks_filters_and_computes() {
     ];
     let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
     let map = function(&prebuilt("bid_map"), Limits::default());
-    let mut instance = map.instance(batch.schema()).unwrap();
+    let mut instance = map.instance(batch.schema(), &Caller::default()).unwrap();
     assert_eq!(
         instance.output().as_ref(),
         &Schema::new(vec![

@@ -40,7 +40,7 @@ const ITEMS: &str = r#"
 
 fn guest(process: &str, limits: Limits, grants: Grants) -> WasmFunction {
     let code = importing(IMPORTS, LOWERS, HOST, SAME_SCHEMA, &format!("{process} {SAME_BATCH}"), ITEMS);
-    runtime().load("test", &code, Settings { limits, grants }, LogSink::none()).unwrap()
+    runtime().load("test", &code, Settings { limits, grants, ..Settings::default() }, LogSink::none()).unwrap()
 }
 
 /// The first value that the guest answers for a batch of one row, after it has run `process` and stored its result.

@@ -1,13 +1,13 @@
 //! The `http` connector: records that others POST to us, and rows that we POST to others.
 //!
 //! As a source, open requests are the replay buffer: nobody keeps positions, and who was not answered with success sends
-//! again. As a sink, a row is durable when it was answered with success.
+//! again. With `reply` they wait for a node's rows instead, which come by way of [`Replies`](crate::reply::Replies). As a sink, a row is durable when it was answered with success.
 
 mod settings;
 mod sink;
 mod source;
 
-pub use self::settings::{HttpMethod, HttpSinkSettings, HttpSourceSettings, Respond, Send};
+pub use self::settings::{After, HttpMethod, HttpSinkSettings, HttpSourceSettings, RequestShape, Respond, Send};
 
 use riverhook_config::Setting;
 

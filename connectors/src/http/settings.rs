@@ -14,17 +14,37 @@ settings! {
     /// body, 429 when too much is on the way, 503 when the pipeline stops. 429 and 503 say in `Retry-After` when to try
     /// again; nothing of such a request was taken. After 503 and broken connections its records may still come through:
     /// send an `Idempotency-Key` if a second copy would hurt.
+    ///
+    /// With `reply`, who sends gets what a node of the pipeline makes of the records: for a single record 204 without a
+    /// row, the row as an object, or an array of more; for several records an array of all rows in the records' order.
+    /// If that fails, 502 with `{"error": {"code": …, "message": …}}`, or 504 after `reply_timeout`.
+    ///
+    /// With `shape: function_url`, any request at the path or below it is one record, with the columns of API Gateway's
+    /// events (version 2.0): `version`, `routeKey`, `rawPath`, `rawQueryString`, `cookies`, `headers`,
+    /// `queryStringParameters`, `requestContext`, `body` and `isBase64Encoded`. A row of the `reply` node that has a
+    /// `statusCode` is then the response, with `headers`, `cookies`, `body` and `isBase64Encoded`.
     pub struct HttpSourceSettings {
         /// Address and port; 127.0.0.1:8080 unless set. Any address that other machines reach needs a `token`.
         pub listen: Option<Spanned<String>>,
-        /// The path that records are POSTed to; `/` unless set.
+        /// The path that records are POSTed to, or below which requests are taken with `shape: function_url`; `/` unless
+        /// set.
         pub path: Option<Spanned<String>>,
         /// What a request must bring as `Authorization: Bearer …`.
         pub token: Option<Secret>,
         /// Lets other machines, and pages in browsers, send without a token.
         pub allow_anonymous: bool = false,
-        /// When a request is answered.
+        /// When a request is answered, without `reply`.
         pub respond: Respond = Respond::Durable,
+        /// The node whose rows are the answers.
+        pub reply: Option<Spanned<String>>,
+        /// When an answer is sent, with `reply`.
+        pub after: After = After::Rows,
+        /// How long a request waits for its answer, with `reply`.
+        pub reply_timeout: Duration = Duration::from_secs(30),
+        /// The largest answer, with `reply`: a larger one is 502.
+        pub max_reply: ByteSize = ByteSize::mib(6),
+        /// What a request is.
+        pub shape: RequestShape = RequestShape::Records,
         /// The largest body.
         pub max_body: ByteSize = ByteSize::mib(1),
         /// Requests on the way at most, answered with 429 beyond.
@@ -106,6 +126,22 @@ choices! {
         /// At once, with 202: what is on the way is lost if the pipeline fails.
         Accepted = "accepted",
     }
+
+    /// When an answer is sent.
+    pub enum After {
+        /// When the records have been through all nodes on the way to the one that replies.
+        Rows = "rows",
+        /// When the records are durable at every sink, too.
+        Durable = "durable",
+    }
+
+    /// What a request is.
+    pub enum RequestShape {
+        /// Records, in its body.
+        Records = "records",
+        /// One record: the event of a function URL.
+        FunctionUrl = "function_url",
+    }
 }
 
 impl HttpSourceSettings {
@@ -133,6 +169,13 @@ impl HttpSourceSettings {
         }
         if self.max_body.0 == 0 || self.max_inflight == 0 || self.max_connections == 0 {
             problems.push(node.error("`max_body`, `max_inflight` and `max_connections` are at least 1"));
+        }
+        if let Some(reply) = self.reply.as_ref().filter(|_| self.respond == Respond::Accepted) {
+            let twice = reply.error("an answer that is a node's rows cannot be sent at once");
+            problems.push(twice.help("leave `respond` out, or `reply`"));
+        }
+        if self.reply_timeout.is_zero() || self.max_reply.0 == 0 {
+            problems.push(node.error("`reply_timeout` and `max_reply` are above 0"));
         }
         if u32::try_from(self.max_body.0).is_err() {
             problems.push(node.error("`max_body` is below 4GiB"));

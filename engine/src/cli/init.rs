@@ -1,4 +1,6 @@
-//! `riverhook init`: a folder with a first pipeline, its data and its test.
+//! `riverhook init`: a folder with a first pipeline, its data and its test; or one with a function.
+
+mod function;
 
 use std::{
     fs,
@@ -9,20 +11,25 @@ use std::{
 
 use clap::Args;
 
+use self::function::Language;
 use super::{FAILED, WRONG};
 
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct InitArguments {
-    /// The folder to make; its name becomes the pipeline's
+    /// Make a function in this language instead of a pipeline
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    function: Option<Language>,
+    /// The folder to make; its name becomes the pipeline's, or the function's
     #[arg(value_name = "NAME")]
     folder: PathBuf,
 }
 
 const EXAMPLE: &str = "\
-Example:
-  riverhook init my-pipeline
-  riverhook run my-pipeline/pipeline.yaml";
+Examples:
+  riverhook init my-pipeline                    a pipeline
+  riverhook run my-pipeline/pipeline.yaml
+  riverhook init --function python my-function  a function; its README says how to build and test it";
 
 /// The files of the folder. `NAME` in them is the pipeline's name.
 const FILES: [(&str, &str); 4] = [
@@ -41,21 +48,35 @@ pub(super) fn init(arguments: &InitArguments) -> ExitCode {
         );
         return ExitCode::from(WRONG);
     };
-    if let Some(taken) = FILES.iter().map(|(file, _)| folder.join(file)).find(|path| path.exists()) {
+    let files = match arguments.function {
+        Some(language) => language.files(&name),
+        None => FILES.iter().map(|(file, text)| (*file, text.replace("NAME", &name))).collect(),
+    };
+    if let Some(taken) = files.iter().map(|(file, _)| folder.join(file)).find(|path| path.exists()) {
         eprintln!("error: {} is already there, and nothing is overwritten: choose another name", taken.display());
         return ExitCode::from(WRONG);
     }
-    for (file, text) in FILES {
+    for (file, text) in files {
         let path = folder.join(file);
-        if let Err(error) = write_new(&path, &text.replace("NAME", &name)) {
+        if let Err(error) = write_new(&path, &text) {
             eprintln!("error: cannot write {}: {error}", path.display());
             return ExitCode::from(FAILED);
         }
         println!("wrote {}", path.display());
     }
-    let pipeline = folder.join("pipeline.yaml");
-    println!("\nNext:\n  riverhook run {0}\n  riverhook test {0}", pipeline.display());
+    println!("\nNext:\n{}", next(folder, arguments.function));
     ExitCode::SUCCESS
+}
+
+/// What a person does with the new folder.
+fn next(folder: &Path, function: Option<Language>) -> String {
+    match function {
+        Some(_) => format!("  read {}: it has the one command that builds it", folder.join("README.md").display()),
+        None => {
+            let pipeline = folder.join("pipeline.yaml");
+            format!("  riverhook run {0}\n  riverhook test {0}", pipeline.display())
+        }
+    }
 }
 
 /// The folder's name, if a pipeline can have it.

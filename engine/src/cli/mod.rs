@@ -3,6 +3,7 @@
 mod graph;
 mod infer;
 mod init;
+mod invoke;
 mod load;
 mod logging;
 mod positions;
@@ -10,6 +11,7 @@ mod progress;
 mod run;
 mod schema;
 mod test;
+mod usage;
 mod validate;
 
 use std::process::ExitCode;
@@ -50,8 +52,12 @@ enum Command {
     Test(test::TestArguments),
     /// Print the `schema:` of a source, guessed from its records
     Infer(infer::InferArguments),
+    /// Run one function of a pipeline once, and show its result, logs and report
+    Invoke(invoke::InvokeArguments),
     /// Show and move the positions at which sources go on
     Positions(positions::PositionsArguments),
+    /// Show what functions used: invocations, time, memory, by day
+    Usage(usage::UsageArguments),
     /// Print the JSON Schema of the pipeline file, or its reference page
     Schema(schema::SchemaArguments),
 }
@@ -70,18 +76,18 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::init(&arguments),
         Command::Test(arguments) => test::test(&arguments),
         Command::Infer(arguments) => infer::infer(&arguments),
+        Command::Invoke(arguments) => invoke::invoke(&arguments),
         Command::Positions(arguments) => positions::positions(&arguments),
+        Command::Usage(arguments) => usage::usage(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
     }
 }
 
 /// Commands that are not there yet, and what they will do.
-const LATER: [(&str, &str); 5] = [
-    ("invoke", "running one function once"),
+const LATER: [(&str, &str); 3] = [
     ("replay", "running dead letters again"),
     ("serve", "a server with many pipelines"),
     ("tap", "showing the records of a running pipeline"),
-    ("usage", "the ledger of functions' invocations"),
 ];
 
 /// Says what is wrong with the command line, or the help that was asked for.

@@ -10,15 +10,19 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
 use clap::Args;
+use parking_lot::{Condvar, Mutex};
 use riverhook_connectors::clock::SystemClock;
 
 use super::{FAILED, load::load, progress::Progress, report};
 use crate::{
     error::Error,
+    functions::{FLUSH, Ledger},
+    plan::Work,
     run::{Options, Running, start},
     server,
 };
@@ -95,7 +99,9 @@ fn run_on(io: &tokio::runtime::Runtime, plan: crate::plan::Plan, arguments: &Run
         server::serve(io, listener, metrics, server::Health::of(&running));
     }
     let progress = Progress::new(&running, arguments.quiet);
+    let ledger = Bookkeeping::begin(&running);
     let ended = watch(&running, &signals, arguments.until_idle, shutdown_timeout, progress);
+    ledger.end();
     let error = running.control.take_error();
     match (ended, error) {
         (Ended::Done, None) => {
@@ -106,6 +112,42 @@ fn run_on(io: &tokio::runtime::Runtime, plan: crate::plan::Plan, arguments: &Run
         // Threads that hang are left behind: the process ends under them, and what they held was not committed.
         (Ended::Hung, error) => leave(error, shutdown_timeout),
         (Ended::Abandoned, _) => std::process::exit(i32::from(FAILED)),
+    }
+}
+
+/// Writes what functions use, on a thread of its own.
+struct Bookkeeping {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Bookkeeping {
+    fn begin(running: &Running) -> Self {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let calls = running.plan.steps.iter().any(|step| matches!(step.work, Work::Call(_)));
+        let (ledger, control) = (Ledger::of(&running.plan.settings.store), Arc::clone(&running.control));
+        let stopping = Arc::clone(&stop);
+        let work = move || {
+            let warn = |error| tracing::warn!("what functions use cannot be written down: {error}");
+            let _ = ledger.compact(&*control.clock).map_err(warn);
+            let mut stopped = stopping.0.lock();
+            while !*stopped {
+                stopping.1.wait_for(&mut stopped, FLUSH);
+                let _ = ledger.flush(&control.accounts, &*control.clock).map_err(warn);
+            }
+        };
+        let thread = calls.then(|| thread::Builder::new().name("rh-usage".to_owned()).spawn(work).ok()).flatten();
+        Self { stop, thread }
+    }
+
+    /// Writes the rest.
+    fn end(self) {
+        *self.stop.0.lock() = true;
+        self.stop.1.notify_all();
+        if let Some(thread) = self.thread {
+            // A panic was printed; the run itself is not to blame.
+            let _ = thread.join();
+        }
     }
 }
 

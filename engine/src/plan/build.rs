@@ -15,7 +15,7 @@ use riverhook_connectors::source::BatchLimits;
 
 use super::{
     Edge, EventTime, Plan, Settings, SinkNode, SourceNode, StepNode, connections, functions::Functions, order, project,
-    refusals, sinks, source, steps,
+    refusals, replies, sinks, source, steps,
 };
 use crate::{
     config::{OnError, Part, PipelineFile},
@@ -107,6 +107,7 @@ pub fn build(root: &Node, around: &Surroundings<'_>, planner: &Planner, cx: &mut
         sinks.len() - 1
     });
     connect(&mut sources, &mut steps, &sinks);
+    replies::connect(&mut sources, &steps, cx)?;
     project::narrow(&mut sources, &steps);
     Some(Plan { name: builder.pipeline, sources, steps, sinks, letters, settings: settings? })
 }

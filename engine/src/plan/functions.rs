@@ -1,32 +1,53 @@
 //! Functions: loaded and compiled when the plan is made, so that a pipeline with functions is typed before it runs.
 
-use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use riverhook_config::{MapReader, Node, Reading, Spanned};
-use riverhook_udf::{Function, Grants, Limits, LogLevel, LogLine, LogSink, Runtime};
+use riverhook_config::{Diagnostics, MapReader, Node, OneOrMany, Reading, Setting, Spanned};
+use riverhook_connectors::format::schema::json_field;
+use riverhook_udf::{EventSource, Function, LogLevel, LogLine, LogSink, Metric, MetricSink, MetricValue};
 
-use super::build::Surroundings;
-use crate::config::{FunctionSettings, PipelineFile};
+use super::{build::Surroundings, kinds};
+use crate::{
+    config::{FunctionSettings, PipelineFile},
+    functions::{Grouping, PASSTHROUGH, Policy, Slots},
+};
+
+/// A function of the file, ready to be called.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) function: Arc<dyn Function>,
+    pub(super) policy: Policy,
+    pub(super) grouping: Grouping,
+    /// How many copies may run, over all nodes.
+    pub(super) slots: Arc<Slots>,
+    pub(super) idle_timeout: std::time::Duration,
+    /// Bytes that a copy may use.
+    pub(super) memory: usize,
+}
 
 /// The functions of the file by name; `None` for one that could not be loaded.
 pub(super) struct Functions {
-    loaded: Vec<(String, Option<Arc<dyn Function>>)>,
+    loaded: Vec<(String, Option<Loaded>)>,
     called: RefCell<BTreeSet<String>>,
 }
 
 impl Functions {
     pub(super) fn read(file: &PipelineFile, around: &Surroundings<'_>, cx: &mut Reading<'_>) -> Self {
-        let mut runtime = None;
-        let load = |named: &riverhook_config::Named<crate::config::Part>, cx: &mut Reading<'_>| {
-            (named.name.clone(), load(&named.name, &named.value.0, around, &mut runtime, cx))
+        let sources = event_sources(file, cx);
+        let mut kinds = kinds::Kinds { around, sources, runtime: None };
+        let mut load = |named: &riverhook_config::Named<crate::config::Part>, cx: &mut Reading<'_>| {
+            (named.name.clone(), load(&named.name, &named.value.0, &mut kinds, cx))
         };
-        let mut load = load;
         let loaded = file.functions.0.iter().map(|named| load(named, cx)).collect();
         Self { loaded, called: RefCell::default() }
     }
 
     /// The function of this name. Reports a name that no function has; says nothing of one that could not be loaded.
-    pub(super) fn get(&self, name: &Spanned<String>, cx: &mut Reading<'_>) -> Option<Arc<dyn Function>> {
+    pub(super) fn get(&self, name: &Spanned<String>, cx: &mut Reading<'_>) -> Option<Loaded> {
         self.called.borrow_mut().insert(name.value.clone());
         match self.loaded.iter().find(|(known, _)| *known == name.value) {
             Some((_, function)) => function.clone(),
@@ -44,70 +65,115 @@ impl Functions {
     }
 }
 
-fn load(
-    name: &str,
-    node: &Node,
-    around: &Surroundings<'_>,
-    runtime: &mut Option<Runtime>,
-    cx: &mut Reading<'_>,
-) -> Option<Arc<dyn Function>> {
+fn load(name: &str, node: &Node, kinds: &mut kinds::Kinds<'_>, cx: &mut Reading<'_>) -> Option<Loaded> {
     let mut map = MapReader::new(node);
     super::refusals::function(&mut map, cx);
-    if cx.diagnostics().iter().any(|diagnostic| diagnostic.path.to_string().starts_with(&format!("{}.", node.path))) {
-        // A function of a kind that is not there yet has no `wasm`: do not ask for it on top.
-        map.know(FunctionSettings::keys());
-        map.finish(cx);
-        return None;
-    }
     let settings = FunctionSettings::read_fields(&mut map, cx);
     map.finish(cx);
     let settings = settings?;
-    let path = around.base.join(&settings.wasm.value);
-    let shown = settings.wasm.value.display();
-    if !path.is_file() {
-        let missing = settings.wasm.error(format!("there is no file `{shown}`"));
-        cx.push(missing.help("paths begin at the folder of the pipeline file"));
-        return None;
-    }
-    let limits = Limits {
-        memory: settings.memory.as_usize(),
-        timeout: settings.timeout,
-        max_output: settings.max_output.as_usize(),
-        ..Limits::default()
-    };
-    let runtime = match runtime {
-        Some(runtime) => runtime,
-        None => match (around.functions)() {
-            Ok(made) => runtime.insert(made),
-            Err(why) => {
-                cx.push(settings.wasm.error(format!("functions cannot run here: {why}")));
-                return None;
-            }
+    let limits = (bounds(&settings, node, cx), kinds::one_kind(&settings, node, cx));
+    let (Some(()), Some(kind)) = limits else { return None };
+    let (function, memory) = kinds.make(name, kind, &settings, cx)?;
+    Some(Loaded {
+        function,
+        policy: Policy {
+            attempts: settings.retries.attempts,
+            backoff: settings.retries.backoff,
+            bisect: settings.bisect,
+            ordered: settings.ordered,
+            max_age: settings.max_age,
         },
-    };
-    match runtime.load_file(
-        name,
-        &path,
-        riverhook_udf::Settings { limits, grants: Grants::default() },
-        LogSink::new(log),
-    ) {
-        Ok(function) => Some(Arc::new(function)),
-        Err(error) => {
-            cx.push(settings.wasm.error(format!("`{shown}`: {}", with_causes(&error))));
-            None
-        }
-    }
+        grouping: Grouping {
+            rows: settings.batch.rows.as_ref().map_or(usize::MAX, |rows| rows.value),
+            bytes: settings.batch.bytes.as_usize(),
+        },
+        slots: Slots::new(settings.concurrency.as_ref().map_or(kinds.around.cores, |most| most.value)),
+        idle_timeout: settings.idle_timeout,
+        memory,
+    })
 }
 
-/// A function's line, into our own log, with its name.
+/// Numbers that must be in a range.
+fn bounds(settings: &FunctionSettings, node: &Node, cx: &mut Reading<'_>) -> Option<()> {
+    let mut good = true;
+    let mut range = |value: &Option<Spanned<usize>>, most: usize, what: &str| {
+        if let Some(value) = value.as_ref().filter(|value| !(1..=most).contains(&value.value)) {
+            cx.push(
+                value.error(format!("{} is out of range", value.value)).expected(format!("{what} from 1 to {most}")),
+            );
+            good = false;
+        }
+    };
+    range(&settings.concurrency, 1000, "a number of copies");
+    range(&settings.batch.rows, 1_000_000, "a number of rows");
+    if !(1..=100).contains(&settings.retries.attempts) {
+        let place = node.get("retries").and_then(|retries| retries.get("attempts")).unwrap_or(node);
+        cx.wrong_value(place, "a number of tries from 1 to 100");
+        good = false;
+    }
+    good.then_some(())
+}
+
+/// What kind of source each source of the file is, for events that tell. What is wrong with them is said when they are
+/// read.
+fn event_sources(file: &PipelineFile, cx: &Reading<'_>) -> BTreeMap<String, EventSource> {
+    let mut quiet = Diagnostics::new();
+    let mut quietly = Reading::new(cx.environment(), &mut quiet);
+    let mut text = |node: Option<&Node>| node.and_then(|node| String::read(node, &mut quietly));
+    let mut kinds: Vec<(String, Option<String>, Option<&Node>)> = Vec::new();
+    for named in &file.sources.0 {
+        let node = &named.value.0;
+        let connection = text(node.get("connection")).and_then(|name| file.connections.get(&name)).map(|part| &part.0);
+        let kind = text(node.get("type")).or_else(|| text(connection.and_then(|node| node.get("type"))));
+        kinds.push((named.name.clone(), kind, node.get("brokers").or_else(|| connection?.get("brokers"))));
+    }
+    let mut brokers = |node: Option<&Node>| {
+        let brokers = node.and_then(|node| OneOrMany::<String>::read(node, &mut quietly));
+        brokers.map_or_else(String::new, |brokers| brokers.as_slice().join(","))
+    };
+    kinds
+        .into_iter()
+        .map(|(name, kind, servers)| {
+            let source = match kind.as_deref() {
+                Some("kafka") => EventSource::Kafka { brokers: brokers(servers) },
+                Some("schedule") => EventSource::Schedule,
+                kind => EventSource::Other { kind: kind.unwrap_or("unknown").to_owned(), arn: None },
+            };
+            (name, source)
+        })
+        .collect()
+}
+
+/// The column in which records without declared columns are passed on.
+pub(super) fn passthrough() -> arrow_schema::FieldRef {
+    Arc::new(json_field(PASSTHROUGH, false))
+}
+
+/// Where functions' lines go: into our own log, with the function's name.
+pub(super) fn logs() -> LogSink {
+    LogSink::new(log)
+}
+
 fn log(line: &LogLine<'_>) {
     let (function, invocation, message) = (line.function, line.invocation, line.message);
     match line.level {
-        LogLevel::Error => tracing::error!(target: "function", function, invocation, "{message}"),
-        LogLevel::Warn => tracing::warn!(target: "function", function, invocation, "{message}"),
-        LogLevel::Info => tracing::info!(target: "function", function, invocation, "{message}"),
-        LogLevel::Debug | LogLevel::Trace => tracing::debug!(target: "function", function, invocation, "{message}"),
+        LogLevel::Error => tracing::error!(target: "function", function, %invocation, "{message}"),
+        LogLevel::Warn => tracing::warn!(target: "function", function, %invocation, "{message}"),
+        LogLevel::Info => tracing::info!(target: "function", function, %invocation, "{message}"),
+        LogLevel::Debug | LogLevel::Trace => tracing::debug!(target: "function", function, %invocation, "{message}"),
     }
+}
+
+/// Where functions' own metrics go: among ours, under a name that cannot be one of ours.
+pub(super) fn own_metrics() -> MetricSink {
+    MetricSink::new(|metric: &Metric<'_>| {
+        let labels = [("function", metric.function.to_owned())];
+        let name = format!("riverhook_user_{}", metric.name);
+        match metric.value {
+            MetricValue::Counter(count) => metrics::counter!(name, &labels).increment(count),
+            MetricValue::Gauge(value) => metrics::gauge!(name, &labels).set(value),
+        }
+    })
 }
 
 /// An error and what caused it, in one sentence.

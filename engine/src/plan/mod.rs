@@ -9,19 +9,25 @@ mod functions;
 mod fuzz;
 mod graph;
 mod guarantee;
+mod kinds;
 mod order;
 mod project;
 mod refusals;
+mod replies;
 mod sinks;
 mod source;
 mod steps;
 mod tap;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arrow_schema::SchemaRef;
 use riverhook_connectors::{format::Format, sink::Sink, source::BatchLimits, source::Source};
-use riverhook_udf::Function;
+use riverhook_udf::{Caller, Function};
 
 pub use alert::Alert;
 pub use alone::{Alone, Purpose, alone};
@@ -29,7 +35,11 @@ pub use build::{Surroundings, build};
 pub use graph::{dot, mermaid};
 pub use guarantee::{PathGuarantee, guarantees};
 
-use crate::{config::OnError, sql::Branch};
+use crate::{
+    config::OnError,
+    functions::{Accounts, Copies, Dispatch, FunctionMeter, Grouping, Policy, Slots},
+    sql::Branch,
+};
 
 /// A pipeline that can run.
 pub struct Plan {
@@ -102,6 +112,8 @@ pub struct SourceNode {
     pub on_error: OnError,
     /// The column that is the rows' event time.
     pub event_time: Option<EventTime>,
+    /// The step whose rows are the answers to whoever sent the records: index into [`Plan::steps`].
+    pub reply: Option<usize>,
     /// Where the rows go.
     pub edges: Vec<Edge>,
 }
@@ -151,6 +163,36 @@ pub struct Call {
     pub function: Arc<dyn Function>,
     /// What it is given.
     pub input: SchemaRef,
+    /// What is done when calls fail.
+    pub policy: Policy,
+    /// How many records one call gets.
+    pub grouping: Grouping,
+    /// How many copies may run, over all nodes that call it.
+    pub slots: Arc<Slots>,
+    /// How long a copy that nobody needs is kept.
+    pub idle_timeout: Duration,
+    /// Bytes that one copy may use.
+    pub memory: usize,
+    /// What the tasks share; made by the first of them, for metrics are collected only while a plan runs.
+    pub dispatch: OnceLock<Arc<Dispatch>>,
+}
+
+impl Call {
+    /// The calls of this node, for all of its tasks.
+    pub fn dispatch(&self, pipeline: &Arc<str>, node: &Arc<str>, accounts: &Accounts) -> &Arc<Dispatch> {
+        self.dispatch.get_or_init(|| {
+            let caller = Caller { pipeline: Arc::clone(pipeline), node: Arc::clone(node) };
+            let (function, input) = (Arc::clone(&self.function), Arc::clone(&self.input));
+            let version = self.function.version();
+            let meter = FunctionMeter::new(accounts, (pipeline, node), &self.name, version, self.memory);
+            Arc::new(Dispatch {
+                copies: Copies::new(function, input, caller, Arc::clone(&self.slots), self.idle_timeout),
+                policy: self.policy.clone(),
+                grouping: self.grouping,
+                meter,
+            })
+        })
+    }
 }
 
 /// A sink.

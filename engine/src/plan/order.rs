@@ -7,7 +7,7 @@ use riverhook_config::{Diagnostic, MapReader, Node, Reading, Span, Spanned};
 use super::{
     SinkNode, StepNode,
     build::{Builder, Kind},
-    refusals,
+    refusals, replies,
 };
 use crate::config::TransformSettings;
 
@@ -128,6 +128,7 @@ pub(super) fn unused(
             .flat_map(|step| &step.inputs)
             .chain(sinks.iter().flat_map(|sink| &sink.inputs))
             .map(|name| &**name)
+            .chain(replies::named(file))
             .collect();
         let report = |cx: &mut Reading<'_>, name: &str, span: Span, kind: Kind| {
             if !read.contains(name) {

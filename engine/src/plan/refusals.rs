@@ -6,33 +6,10 @@ use riverhook_config::{Diagnostic, MapReader, Reading};
 type Later = &'static [(&'static str, &'static str)];
 
 const FILE: Later = &[("delivery", "exactly-once delivery"), ("late", "late rows")];
-const SOURCE: Later =
-    &[("reply", "answering requests with a node's rows"), ("shape", "events in the shape of function URLs")];
-const TRANSFORM: Later =
-    &[("late", "late rows"), ("batch", "grouping records per call"), ("max_age", "giving up on old records")];
-const FUNCTION: Later = &[
-    ("process", "functions as processes"),
-    ("http", "functions over HTTP"),
-    ("handler", "functions as processes"),
-    ("env", "configuration of functions"),
-    ("concurrency", "parallel copies of one function"),
-    ("retries", "retries of functions"),
-    ("signature", "functions in SQL"),
-    ("batch", "grouping records per call"),
-    ("bisect", "splitting failing batches"),
-    ("ordered", "unordered calls"),
-    ("deterministic", "functions on changelogs"),
-    ("output", "functions with a declared output"),
-    ("allow", "granting clocks and randomness"),
-    ("payload", "functions as processes"),
-    ("working_dir", "functions as processes"),
-    ("idle_timeout", "functions as processes"),
-    ("max_age", "giving up on old records"),
-    ("logs", "functions' logs as rows"),
-];
+const TRANSFORM: Later = &[("late", "late rows")];
+const FUNCTION: Later = &[("signature", "functions in SQL"), ("logs", "functions' logs as rows")];
 /// Connectors, and what they would be.
 const CONNECTORS: Later = &[
-    ("schedule", "a clock as a source"),
     ("postgres", "change data capture"),
     ("mysql", "change data capture"),
     ("mariadb", "change data capture"),
@@ -48,10 +25,6 @@ const ALERT: Later = &[("for", "conditions that must hold for a time"), ("resolv
 
 pub(super) fn file(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
     refuse(map, FILE, cx);
-}
-
-pub(super) fn source(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
-    refuse(map, SOURCE, cx);
 }
 
 pub(super) fn transform(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {

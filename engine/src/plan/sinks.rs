@@ -21,7 +21,8 @@ use crate::{config::SinkSettings, run::letter_schema};
 /// All sinks but the dead letters'.
 pub(super) fn plan(builder: &mut Builder<'_>, cx: &mut Reading<'_>) -> Option<Vec<SinkNode>> {
     let notified = notified(builder, cx);
-    if builder.file.sinks.is_empty() {
+    // Answers to requests are a result too.
+    if builder.file.sinks.is_empty() && super::replies::named(&builder.file).is_empty() {
         let place = builder.file.name.span;
         cx.push(
             Diagnostic::error(place, "this pipeline has no sinks")

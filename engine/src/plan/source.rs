@@ -52,6 +52,7 @@ fn one(builder: &mut Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>)
         decoded: payload,
         on_error: settings.on_error,
         event_time,
+        reply: None,
         edges: Vec::new(),
     })
 }
@@ -72,7 +73,6 @@ pub(super) fn configured(
     };
     let mut map =
         connection.map_or_else(|| MapReader::new(node), |connection| MapReader::with_fallback(node, connection));
-    refusals::source(&mut map, cx);
     let settings = SourceSettings::read_fields(&mut map, cx);
     let schema =
         settings.as_ref().and_then(|settings| settings.schema.as_ref()).map(|schema| Arc::clone(&schema.value.0));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use arrow_schema::SchemaRef;
@@ -63,8 +63,8 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
             let function_name = function;
             let function = builder.functions.get(function_name, cx);
             let input = input(builder, from, cx);
-            let (function, input) = (function?, input?);
-            let schema = match function.describe(&input) {
+            let (loaded, input) = (function?, input?);
+            let schema = match loaded.function.describe(&input) {
                 Ok(schema) => schema,
                 Err(error) => {
                     cx.push(function_name.error(format!(
@@ -76,7 +76,17 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
                     return None;
                 }
             };
-            let call = Call { name: function_name.value.as_str().into(), function, input };
+            let call = Call {
+                name: function_name.value.as_str().into(),
+                function: loaded.function,
+                input,
+                policy: loaded.policy,
+                grouping: loaded.grouping,
+                slots: loaded.slots,
+                idle_timeout: loaded.idle_timeout,
+                memory: loaded.memory,
+                dispatch: OnceLock::new(),
+            };
             (Work::Call(call), schema, vec![from.value.as_str().into()])
         }
     };

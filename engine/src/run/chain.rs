@@ -11,16 +11,17 @@ use std::{
 use arrow_schema::SchemaRef;
 use riverhook_connectors::{
     batch::{Batch, Epoch, Input, Message, RowFailure, Rows},
-    format::{Encoder, Format},
+    format::{Encoded, Encoder, Format},
     sink::Rejected,
 };
 
 use super::{
     control::Control,
-    letters::{Failure, PayloadOf, Stage, letters},
+    letters::{Failure, PayloadOf, Stage, Try, letters},
     machine::{Machine, bind, machine},
     meter::{Failures, StepMeter},
     outlet::Outlet,
+    replies::Answers,
     source_stage::Staged,
 };
 use crate::{
@@ -49,8 +50,11 @@ pub(super) struct Chain {
     steps: BTreeMap<usize, Step>,
     outlets: BTreeMap<usize, Outlet>,
     letters: Option<Outlet>,
+    answers: Option<Answers>,
     control: Arc<Control>,
     max_payload: usize,
+    /// The newest barrier that was sent.
+    sent: Epoch,
 }
 
 /// A failure's place: what its letters and error message need.
@@ -58,6 +62,7 @@ struct Failing<'a> {
     node: &'a Arc<str>,
     stage: Stage,
     attempts: u32,
+    tries: &'a [Try],
     on_error: OnError,
     function: Option<(&'a str, &'a str)>,
 }
@@ -79,8 +84,10 @@ impl Chain {
             steps: BTreeMap::new(),
             outlets: BTreeMap::new(),
             letters: plan.letters.map(&mut outlet).transpose()?,
+            answers: Answers::of(plan, source)?,
             control,
             max_payload: plan.settings.max_payload,
+            sent: 0,
         };
         chain.reach(plan, &source.edges, &source.read, &mut outlet)?;
         Ok(chain)
@@ -107,7 +114,7 @@ impl Chain {
                         branches[branch] = Some(bind(plan, step, branch, schema)?);
                         continue;
                     }
-                    let machine = machine(plan, step, branch, schema)?;
+                    let machine = machine(plan, step, branch, schema, &self.control.accounts)?;
                     let made = Step {
                         name: Arc::clone(&node.name),
                         machine,
@@ -133,6 +140,7 @@ impl Chain {
                 node: &source,
                 stage: Stage::Decode,
                 attempts: 1,
+                tries: &[],
                 on_error: self.source_on_error,
                 function: None,
             };
@@ -148,6 +156,9 @@ impl Chain {
         if staged.batch.records.num_rows() > 0 {
             self.send_all(&Arc::clone(&self.source_edges), &Message::Batch(staged.batch.clone()))?;
         }
+        if let Some(answers) = &self.answers {
+            answers.done(&staged.batch.input);
+        }
         match watermark {
             Some(watermark) => self.send_all(&Arc::clone(&self.source_edges), &Message::Watermark(watermark)),
             None => Ok(()),
@@ -157,12 +168,14 @@ impl Chain {
     /// Sends a barrier down to every sink but the dead letters', whose turn comes when the others have answered: what
     /// they hand back must be written before it.
     pub(super) fn barrier(&mut self, epoch: Epoch) -> Result<(), Error> {
+        self.sent = epoch;
         self.send_all(&Arc::clone(&self.source_edges), &Message::Barrier(epoch))
     }
 
     /// The newest barrier that every sink has answered, the dead letters' included.
     pub(super) fn poll(&mut self) -> Result<Epoch, Error> {
-        let mut durable = Epoch::MAX;
+        self.steps.values().for_each(|step| step.machine.tick());
+        let mut durable = self.sent;
         let sinks: Vec<usize> = self.outlets.keys().copied().collect();
         for sink in sinks {
             let outlet = self.outlets.get_mut(&sink).expect("the key was just listed");
@@ -171,7 +184,7 @@ impl Chain {
             self.rejected(sink, rejected)?;
         }
         let Some(letters) = &mut self.letters else { return Ok(durable) };
-        if durable < Epoch::MAX && durable > 0 {
+        if durable > 0 {
             letters.barrier(durable)?;
         }
         let (answered, rejected) = letters.poll(&*self.control.clock)?;
@@ -242,19 +255,22 @@ impl Chain {
     }
 
     fn through(&mut self, step: usize, branch: usize, batch: &Batch) -> Result<(), Error> {
-        let now = self.control.clock.now_micros();
         let node = self.steps.get_mut(&step).expect("edges lead to steps of this chain");
         node.meter.rows_in(batch.records.num_rows());
-        let done = node.machine.run(branch, batch, now);
+        let done = node.machine.run(branch, batch, &*self.control.clock)?;
         for failed in &done.failed {
             node.meter.failures.count(done.stage, failed.code);
+        }
+        if let Some(answers) = &mut self.answers {
+            answers.rows(step, &done.out);
         }
         let edges = Arc::clone(&node.edges);
         node.meter.rows_out(done.out.iter().map(|batch| batch.records.num_rows()).sum());
         if !done.failed.is_empty() {
             let (name, on_error) = (Arc::clone(&node.name), node.on_error);
             let function = done.function.as_ref().map(|(name, version)| (&**name, version.as_str()));
-            let failing = Failing { node: &name, stage: done.stage, attempts: 1, on_error, function };
+            let (stage, tries) = (done.stage, done.tries.as_slice());
+            let failing = Failing { node: &name, stage, attempts: 1, tries, on_error, function };
             let mut json = row_encoder(&batch.records.schema())?;
             self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &done.failed)?;
         }
@@ -268,8 +284,14 @@ impl Chain {
                 outlet.meter.failures.count(Stage::Sink, failed.code);
             }
             let (name, on_error) = (Arc::clone(&outlet.name), outlet.on_error);
-            let failing =
-                Failing { node: &name, stage: Stage::Sink, attempts: rejected.attempts, on_error, function: None };
+            let failing = Failing {
+                node: &name,
+                stage: Stage::Sink,
+                attempts: rejected.attempts,
+                tries: &[],
+                on_error,
+                function: None,
+            };
             let batch = &rejected.batch;
             let mut json = row_encoder(&batch.records.schema())?;
             self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &rejected.failures)?;
@@ -286,6 +308,9 @@ impl Chain {
         payload: PayloadOf<'_>,
         failures: &[RowFailure],
     ) -> Result<(), Error> {
+        if let Some(answers) = &self.answers {
+            answers.failed(failing.node, input, rows, failures);
+        }
         let totals = &self.control.totals;
         totals.failed.fetch_add(failures.len() as u64, std::sync::atomic::Ordering::Relaxed);
         match failing.on_error {
@@ -297,6 +322,7 @@ impl Chain {
                     node: failing.node,
                     stage: failing.stage,
                     attempts: failing.attempts,
+                    tries: failing.tries,
                     time: self.control.clock.now_micros(),
                     function: failing.function,
                     max_payload: self.max_payload,
@@ -335,4 +361,11 @@ pub(super) fn row_encoder(schema: &SchemaRef) -> Result<Box<dyn Encoder>, Error>
     Format::default()
         .encoder(Arc::clone(schema))
         .map_err(|error| Error::failed(format!("cannot write rows as JSON: {error}")))
+}
+
+/// Rows as JSON texts.
+pub(crate) fn rows_to_json(rows: &arrow_array::RecordBatch) -> Result<Vec<String>, Error> {
+    let mut encoded = Encoded::default();
+    row_encoder(&rows.schema())?.encode(rows, &mut encoded);
+    Ok((0..encoded.len()).map(|row| String::from_utf8_lossy(encoded.row(row)).into_owned()).collect())
 }

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use riverhook_connectors::clock::Clock;
 
-use crate::error::Error;
+use crate::{error::Error, functions::Accounts};
 
 /// Shared by all tasks of a run.
 pub struct Control {
@@ -31,6 +31,8 @@ pub struct Control {
     pub clock: Arc<dyn Clock>,
     /// The counts.
     pub totals: Totals,
+    /// What functions use.
+    pub accounts: Accounts,
 }
 
 /// How many threads are where.
@@ -86,6 +88,7 @@ impl Control {
             lags: Mutex::default(),
             clock,
             totals: Totals::default(),
+            accounts: Accounts::default(),
         })
     }
 

@@ -15,6 +15,7 @@ use riverhook_connectors::{
     source::Whole,
 };
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// Where in a pipeline a record failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +68,17 @@ pub fn letter_schema() -> SchemaRef {
         riverhook_connectors::format::schema::json_field("headers", true),
         text("function", true),
         text("version", true),
+        text("invocation", true),
     ]))
+}
+
+/// How a row was tried that a function failed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Try {
+    /// How often.
+    pub(super) attempts: u32,
+    /// The last invocation that it was part of.
+    pub(super) invocation: Uuid,
 }
 
 /// What all letters of one failure have in common.
@@ -78,8 +89,10 @@ pub(super) struct Failure<'a> {
     pub(super) node: &'a str,
     /// Where it failed.
     pub(super) stage: Stage,
-    /// How often it was tried.
+    /// How often each was tried, unless `tries` says.
     pub(super) attempts: u32,
+    /// How each row was tried; empty: all the same.
+    pub(super) tries: &'a [Try],
     /// The time: microseconds since 1970-01-01 UTC.
     pub(super) time: i64,
     /// The function and its version, where one failed.
@@ -120,7 +133,7 @@ pub(super) fn letters(
         same(failure.stage.name()),
         Arc::new(StringArray::from_iter_values(failures.iter().map(|failed| failed.code))),
         Arc::new(StringArray::from_iter_values(failures.iter().map(|failed| &failed.message))),
-        Arc::new(UInt32Array::from_value(failure.attempts, count)),
+        attempts(failure, count),
         Arc::new(TimestampMicrosecondArray::from_value(failure.time, count).with_timezone("UTC")),
         same(&input.source),
         same(input.partition.as_str()),
@@ -133,6 +146,11 @@ pub(super) fn letters(
         headers(input, failures, rows),
         optional(failure.function.map(|(name, _)| name)),
         optional(failure.function.map(|(_, version)| version)),
+        Arc::new(
+            (0..count)
+                .map(|row| failure.tries.get(row).map(|tried| tried.invocation.to_string()))
+                .collect::<StringArray>(),
+        ),
     ];
     let records =
         RecordBatch::try_new(letter_schema(), columns).expect("the columns are made in the schema's order and types");
@@ -142,6 +160,11 @@ pub(super) fn letters(
         .map(|record| record.map(Some))
         .collect::<Option<_>>();
     Batch { records, rows: index.map_or(Rows::All, Rows::Index), input: Arc::clone(input) }
+}
+
+fn attempts(failure: &Failure<'_>, count: usize) -> ArrayRef {
+    let of = |row: usize| failure.tries.get(row).map_or(failure.attempts, |tried| tried.attempts);
+    Arc::new(UInt32Array::from_iter_values((0..count).map(of)))
 }
 
 fn key(input: &Input, record: Option<usize>) -> Option<String> {

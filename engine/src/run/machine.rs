@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow_array::UInt32Array;
 use arrow_schema::SchemaRef;
-use metrics::Histogram;
 use riverhook_connectors::{
-    batch::{Batch, RowFailure, Rows},
+    batch::{Batch, RowFailure},
+    clock::Clock,
     format::Encoder,
 };
-use riverhook_udf::{CallErrorKind, Instance, Invocation, Origin, Reply};
 
-use super::{chain::row_encoder, letters::Stage, meter::function_seconds};
+use super::{
+    chain::row_encoder,
+    letters::{Stage, Try},
+};
 use crate::{
     error::Error,
+    functions::{Accounts, Delivered, Dispatch, GivenUp},
     plan::{Alert, Plan, Work},
     sql::{BoundBranch, set_batch_time},
 };
@@ -21,7 +23,7 @@ use crate::{
 /// What a step does, made ready for one task.
 pub(super) enum Machine {
     Sql(Vec<Option<BoundBranch>>),
-    Call { instance: Box<dyn Instance>, name: Arc<str>, version: String, seconds: Histogram, calls: u64 },
+    Call { dispatch: Arc<Dispatch>, node: Arc<str>, name: Arc<str>, version: String },
     Alert { plan: Arc<Plan>, step: usize, when: BoundBranch, row_json: Box<dyn Encoder> },
 }
 
@@ -31,7 +33,13 @@ pub(super) fn bind(plan: &Plan, step: usize, branch: usize, schema: &SchemaRef) 
     branches[branch].bind(schema).map_err(|error| Error::failed(format!("`{}`: {error}", node.name)))
 }
 
-pub(super) fn machine(plan: &Arc<Plan>, step: usize, branch: usize, schema: &SchemaRef) -> Result<Machine, Error> {
+pub(super) fn machine(
+    plan: &Arc<Plan>,
+    step: usize,
+    branch: usize,
+    schema: &SchemaRef,
+    accounts: &Accounts,
+) -> Result<Machine, Error> {
     let node = &plan.steps[step];
     let failed = |error: &dyn std::fmt::Display| Error::failed(format!("`{}`: {error}", node.name));
     Ok(match &node.work {
@@ -41,11 +49,10 @@ pub(super) fn machine(plan: &Arc<Plan>, step: usize, branch: usize, schema: &Sch
             Machine::Sql(bound)
         }
         Work::Call(call) => Machine::Call {
-            instance: call.function.instance(Arc::clone(&call.input)).map_err(|error| failed(&error))?,
+            dispatch: Arc::clone(call.dispatch(&plan.name, &node.name, accounts)),
+            node: Arc::clone(&node.name),
             name: Arc::clone(&call.name),
             version: call.function.version().to_owned(),
-            seconds: function_seconds(&plan.name, &node.name, &call.name),
-            calls: 0,
         },
         Work::Alert(alert) => Machine::Alert {
             when: alert.when.bind(schema).map_err(|error| failed(&error))?,
@@ -61,20 +68,29 @@ pub(super) struct Done {
     pub(super) out: Vec<Batch>,
     pub(super) failed: Vec<RowFailure>,
     pub(super) stage: Stage,
+    /// How each failed row was tried; empty: once each.
+    pub(super) tries: Vec<Try>,
     /// The function that failed, and its version.
     pub(super) function: Option<(Arc<str>, String)>,
 }
 
+impl Done {
+    fn once(out: Vec<Batch>, failed: Vec<RowFailure>) -> Self {
+        Self { out, failed, stage: Stage::Sql, tries: Vec::new(), function: None }
+    }
+}
+
 impl Machine {
-    /// Runs the step. `now` is microseconds since 1970-01-01 UTC.
-    pub(super) fn run(&mut self, branch: usize, batch: &Batch, now: i64) -> Done {
+    /// Runs the step.
+    pub(super) fn run(&mut self, branch: usize, batch: &Batch, clock: &dyn Clock) -> Result<Done, Error> {
+        let now = clock.now_micros();
         set_batch_time(now);
         let mut failed = Vec::new();
-        match self {
+        Ok(match self {
             Self::Sql(branches) => {
                 let bound = branches[branch].as_ref().expect("an edge to a branch bound it");
                 let out = bound.run(batch, &mut failed);
-                Done { out, failed, stage: Stage::Sql, function: None }
+                Done::once(out, failed)
             }
             Self::Alert { plan, step, when, row_json } => {
                 let matching = when.run(batch, &mut failed);
@@ -83,57 +99,29 @@ impl Machine {
                     _ => unreachable!("the machine was made for an alert"),
                 };
                 let out = matching.iter().filter_map(|rows| alert.messages(rows, &mut **row_json, now)).collect();
-                Done { out, failed, stage: Stage::Sql, function: None }
+                Done::once(out, failed)
             }
-            Self::Call { instance, name, version, seconds, calls } => {
-                *calls += 1;
-                let reply = instance.call(&batch.records, &Invocation { id: *calls, deadline: None });
-                seconds.record(reply.usage.duration.as_secs_f64());
-                let (out, failed) = answered(batch, reply);
-                let function = (!failed.is_empty()).then(|| (Arc::clone(name), version.clone()));
-                Done { out, failed, stage: Stage::Function, function }
+            Self::Call { dispatch, node, name, version } => {
+                let delivered = dispatch.run(batch, clock).map_err(|error| {
+                    Error::failed(format!("`{node}`: the function `{name}` cannot be started: {error}"))
+                })?;
+                called(delivered, name, version)
             }
+        })
+    }
+
+    /// Does what is due by time.
+    pub(super) fn tick(&self) {
+        if let Self::Call { dispatch, .. } = self {
+            dispatch.copies.reap();
         }
     }
 }
 
-/// What a function's answer means for the batch: output rows, and failed rows of its input.
-fn answered(batch: &Batch, reply: Reply) -> (Vec<Batch>, Vec<RowFailure>) {
-    match reply.result {
-        Ok(outcome) => {
-            let rows = match outcome.origin {
-                Origin::Same => batch.rows.clone(),
-                Origin::Rows(index) => batch.rows.take(&UInt32Array::from(index)),
-                Origin::WholeBatch => Rows::All,
-            };
-            let failed = |failed: riverhook_udf::FailedRow| RowFailure {
-                row: failed.row,
-                code: "Function.RowFailed",
-                message: format!("{}: {}", failed.code, failed.message),
-            };
-            let failed = outcome.failed.into_iter().map(failed).collect();
-            let out = Batch { records: outcome.output, rows, input: Arc::clone(&batch.input) };
-            (if out.records.num_rows() == 0 { Vec::new() } else { vec![out] }, failed)
-        }
-        Err(error) => {
-            // A crash says nothing of single rows: the whole batch failed.
-            let count = u32::try_from(batch.records.num_rows()).expect("a batch has fewer than 2^32 rows");
-            let code = code_of(&error.kind);
-            let message = error.message;
-            (Vec::new(), (0..count).map(|row| RowFailure { row, code, message: message.clone() }).collect())
-        }
-    }
-}
-
-/// The error's name as AWS Lambda spells it. A name of the function's own is part of the message instead: metrics have
-/// one series a code, and a function must not be able to make any number of them.
-fn code_of(kind: &CallErrorKind) -> &'static str {
-    match kind {
-        CallErrorKind::Timeout => "Sandbox.Timedout",
-        CallErrorKind::Crash => "Runtime.ExitError",
-        CallErrorKind::OutOfMemory => "Runtime.OutOfMemory",
-        CallErrorKind::OutputTooLarge => "Function.ResponseSizeTooLarge",
-        CallErrorKind::InvalidResponse => "Function.InvalidResponse",
-        _ => "Function.Failed",
-    }
+fn called(delivered: Delivered, name: &Arc<str>, version: &str) -> Done {
+    let Delivered { out, failed } = delivered;
+    let function = (!failed.is_empty()).then(|| (Arc::clone(name), version.to_owned()));
+    let tries = failed.iter().map(|failed| Try { attempts: failed.attempts, invocation: failed.invocation }).collect();
+    let failed = failed.into_iter().map(|GivenUp { row, code, message, .. }| RowFailure { row, code, message });
+    Done { out, failed: failed.collect(), stage: Stage::Function, tries, function }
 }

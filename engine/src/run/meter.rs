@@ -192,9 +192,3 @@ fn add(gauge: &Gauge, change: i64) {
         change => gauge.decrement(change.unsigned_abs() as f64),
     }
 }
-
-/// The metrics of a function at one node.
-pub(super) fn function_seconds(pipeline: &str, node: &str, function: &str) -> Histogram {
-    let labels = [("pipeline", pipeline.to_owned()), ("node", node.to_owned()), ("function", function.to_owned())];
-    histogram!("riverhook_function_seconds", &labels)
-}

@@ -7,14 +7,19 @@ use crate::contract::{self, LogLevel};
 
 /// The interface that a batch function exports.
 pub(crate) const BATCH: &str = "riverhook:function/batch@0.1.0";
+/// The interface that a record function exports.
+pub(crate) const RECORDS: &str = "riverhook:function/records@0.1.0";
 /// The interface that a function may import.
 pub(crate) const HOST: &str = "riverhook:function/host@0.1.0";
 
-/// The parameters and results of `open` and `process`.
+/// The parameters and results of `open` and `process` of the batch world.
 pub(crate) type OpenParams<'a> = (&'a [Field],);
 pub(crate) type OpenResults = (Result<Vec<Field>, String>,);
 pub(crate) type ProcessParams<'a> = (u32, &'a [&'a [u8]]);
 pub(crate) type ProcessResults = (Result<Reply, Failure>,);
+/// The parameters and results of `process` of the record world.
+pub(crate) type RecordsParams<'a> = (&'a [&'a str],);
+pub(crate) type RecordsResults = (Result<Vec<Answer>, Failure>,);
 
 #[derive(Debug, Clone, ComponentType, Lift, Lower)]
 #[component(record)]
@@ -61,6 +66,27 @@ pub(crate) struct Reply {
     pub(crate) buffers: Vec<Vec<u8>>,
     pub(crate) origin: Origin,
     pub(crate) failed: Vec<FailedRow>,
+}
+
+#[derive(Debug, Clone, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum Answer {
+    #[component(name = "records")]
+    Records(Vec<String>),
+    #[component(name = "failed")]
+    Failed(Failure),
+}
+
+#[derive(Debug, Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Invocation {
+    pub(crate) pipeline: String,
+    pub(crate) node: String,
+    pub(crate) function: String,
+    #[component(name = "invocation-id")]
+    pub(crate) invocation_id: String,
+    #[component(name = "deadline-ms")]
+    pub(crate) deadline_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ComponentType, Lift)]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use uuid::Uuid;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, async_trait};
@@ -48,7 +49,7 @@ pub(crate) fn context(grants: Grants, log: &Arc<LogGate>, invocation: &SharedInv
 }
 
 /// The number of the call that runs, for log lines that come by way of a stream.
-pub(crate) type SharedInvocation = Arc<std::sync::atomic::AtomicU64>;
+pub(crate) type SharedInvocation = Arc<Mutex<Uuid>>;
 
 struct StoppedClock;
 
@@ -89,7 +90,7 @@ impl LogStream {
             line.extend_from_slice(part);
             if line.ends_with(b"\n") || line.len() >= WRITE {
                 let text = String::from_utf8_lossy(&line);
-                let invocation = self.invocation.load(std::sync::atomic::Ordering::Relaxed);
+                let invocation = *self.invocation.lock();
                 self.gate.write(invocation, self.level, text.trim_end(), Instant::now());
                 line.clear();
             }

@@ -5,6 +5,8 @@
 
 pub(crate) mod batches;
 pub(crate) mod guest;
+pub(crate) mod json;
+pub(crate) mod record_guest;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,7 +15,7 @@ use std::time::Duration;
 use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use riverhook_udf::{
-    CallErrorKind, Function, Instance, Invocation, Limits, LogLevel, LogSink, Runtime, Settings, WasmFunction,
+    CallErrorKind, Caller, Function, Instance, Invocation, Limits, LogLevel, LogSink, Runtime, Settings, WasmFunction,
 };
 
 /// One runtime for all tests of a file; compiled guests are kept for the next run.
@@ -42,7 +44,7 @@ pub(crate) fn patient(limits: Limits) -> Settings {
 }
 
 /// Log lines: invocation, level, text.
-pub(crate) type Lines = Arc<Mutex<Vec<(u64, LogLevel, String)>>>;
+pub(crate) type Lines = Arc<Mutex<Vec<(uuid::Uuid, LogLevel, String)>>>;
 
 /// A function that keeps its log lines.
 pub(crate) fn logging(code: &[u8], limits: Limits) -> (WasmFunction, Lines) {
@@ -72,7 +74,7 @@ pub(crate) fn numbers_schema() -> SchemaRef {
 }
 
 pub(crate) fn open(function: &WasmFunction) -> Box<dyn Instance> {
-    function.instance(numbers_schema()).unwrap()
+    function.instance(numbers_schema(), &Caller::default()).unwrap()
 }
 
 /// Calls with three rows and returns the kind and text of the failure.

@@ -9,11 +9,12 @@ use hyper::{
 use serde_json::json;
 
 use super::cut::BadBody;
+use crate::reply::ReplyError;
 
 /// An answer on its way to the sender.
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// Why a request is not taken. Nothing of it was.
+/// Why a request has no better answer. Unless it [failed](Refusal::failed), nothing of it was taken.
 pub(super) struct Refusal {
     status: StatusCode,
     body: String,
@@ -53,6 +54,17 @@ impl Refusal {
     pub(super) fn closed() -> Self {
         let message = "the pipeline stopped before the records were durable: send them again";
         Self::later(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// The request was taken, and there is no answer to it: why.
+    pub(super) fn failed(status: StatusCode, failure: &ReplyError) -> Self {
+        let error = json!({ "code": failure.code, "message": failure.message });
+        Self { status, body: json!({ "error": error }).to_string(), header: None }
+    }
+
+    /// Whether the same request may be tried anew: nothing of it is under way any more.
+    pub(super) fn may_come_again(&self) -> bool {
+        self.status != StatusCode::GATEWAY_TIMEOUT
     }
 
     pub(super) fn into_answer(self) -> Answer {

@@ -65,6 +65,11 @@ impl Keys {
         }
     }
 
+    /// The key's request came to nothing: it may come again.
+    pub(super) fn failed(&mut self, key: &str) {
+        self.known.remove(key);
+    }
+
     fn forget(&mut self, now: Duration) {
         while let Some((since, _)) = self.order.front() {
             if now.saturating_sub(*since) < self.keep && self.order.len() < MOST {
@@ -93,6 +98,8 @@ mod tests {
         assert_eq!(keys.begin(&a, 2, at(9)), Seen::Other);
         assert_eq!(keys.begin(&a, 2, at(10)), Seen::New);
         assert_eq!(keys.begin(&a, 2, at(19)), Seen::Open);
+        keys.failed(&a);
+        assert_eq!(keys.begin(&a, 3, at(19)), Seen::New);
     }
 
     #[test]

@@ -3,10 +3,14 @@
 mod answer;
 mod checks;
 mod cut;
+mod event;
 mod keys;
 mod queue;
+mod respond;
 mod server;
 
+#[cfg(test)]
+mod reply_tests;
 #[cfg(test)]
 mod tests;
 
@@ -25,15 +29,17 @@ use tokio::sync::{Semaphore, watch};
 use self::{
     checks::Checks,
     queue::{Piece, Queue, Taken},
+    respond::Replying,
     server::{MOST_DECODING, Server},
 };
-use super::{HttpSourceSettings, Respond};
+use super::{After, HttpSourceSettings, RequestShape, Respond};
 use crate::{
     batch::{Input, Payloads},
     error::Error,
     format::{Format, Framing},
     position::{Partition, Position, Positions},
     registry::Setup,
+    reply::Replies,
     source::{Keeper, Polled, ReadContext, Reader, Source},
 };
 
@@ -47,6 +53,7 @@ struct HttpSource {
     path: String,
     format: Format,
     schema: Option<SchemaRef>,
+    replies: Option<Replies>,
 }
 
 /// From the node's settings.
@@ -73,11 +80,18 @@ impl HttpSource {
             let format = setup.format.name();
             problems.push(node.error(format!("format {format} is for files: use json, csv, text or bytes here")));
         }
+        let function_url = settings.shape == RequestShape::FunctionUrl;
+        if function_url && !matches!(setup.format, Format::Json(_)) {
+            let wrong = node.error("events of function URLs are JSON, whatever the bodies of the requests are");
+            problems.push(wrong.help("leave `format` out"));
+        }
         let failed = !problems.is_empty();
         problems.into_iter().for_each(|problem| cx.push(problem));
         let path = settings.path.as_ref().map_or("/", |path| path.as_str()).to_owned();
-        let (format, schema) = (setup.format.clone(), setup.schema.clone());
-        (!failed).then_some(Self { settings, address, path, format, schema })
+        let schema = if function_url { Some(event::schema()) } else { setup.schema.clone() };
+        let replies = settings.reply.clone().map(|node| Replies::new(node, settings.max_reply.as_usize()));
+        let format = setup.format.clone();
+        (!failed).then_some(Self { settings, address, path, format, schema, replies })
     }
 
     fn bind(&self) -> Result<TcpListener, Error> {
@@ -108,20 +122,30 @@ impl HttpSource {
         let decoder = move || schema.as_ref().map(|schema| format.decoder(Arc::clone(schema))).transpose();
         // What the pipeline file says about columns is wrong now or never.
         decoder()?;
-        let durable = settings.respond == Respond::Durable;
+        let replying = self.replies.is_some().then(|| Replying {
+            timeout: settings.reply_timeout,
+            when_durable: settings.after == After::Durable,
+            shape: settings.shape,
+        });
+        let durable = replying.as_ref().map_or(settings.respond == Respond::Durable, |replying| replying.when_durable);
         let max_body = settings.max_body.as_usize();
-        let bytes = context.prefetch_bytes.max(max_body);
+        let largest = if settings.shape == RequestShape::FunctionUrl { event::largest(max_body) } else { max_body };
+        let bytes = context.prefetch_bytes.max(largest);
         let requests = settings.max_inflight as usize;
+        let (replies, clock) = (self.replies.clone(), Arc::clone(&context.clock));
         Ok(Server {
             path: self.path.clone(),
             token: settings.token.clone(),
             allow_anonymous: settings.allow_anonymous,
             respond_when_durable: durable,
+            replying,
+            shape: settings.shape,
+            identity: event::Identity::new(&context.source, context.clock.now_micros()),
             max_body,
             max_connections: settings.max_connections as usize,
             read_timeout: settings.read_timeout,
             format: self.format.clone(),
-            queue: Queue::new(requests, bytes, durable, settings.dedupe, Arc::clone(&context.clock)),
+            queue: Queue::new(requests, bytes, durable, replies, settings.dedupe, clock),
             checks: Checks::new(move || decoder().ok().flatten()),
             decoding: Arc::new(Semaphore::new(MOST_DECODING)),
             clock: Arc::clone(&context.clock),
@@ -133,6 +157,14 @@ impl HttpSource {
 impl Source for HttpSource {
     fn keeper(&self) -> Keeper {
         Keeper::Nobody
+    }
+
+    fn schema(&self) -> Result<Option<SchemaRef>, Error> {
+        Ok((self.settings.shape == RequestShape::FunctionUrl).then(event::schema))
+    }
+
+    fn replies(&self) -> Option<Replies> {
+        self.replies.clone()
     }
 
     fn probe(&self, _timeout: Duration) -> Result<String, Error> {

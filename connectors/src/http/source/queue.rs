@@ -7,7 +7,11 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::keys::{Keys, Seen};
-use crate::{clock::Clock, source::BatchLimits};
+use crate::{
+    clock::Clock,
+    reply::{Awaited, Replies},
+    source::BatchLimits,
+};
 
 /// The queue.
 pub(super) struct Queue {
@@ -17,6 +21,8 @@ pub(super) struct Queue {
     bytes: Arc<Semaphore>,
     /// Whether requests are open until they are durable, or only until the reader took them.
     durable: bool,
+    /// Where answers come from, if they are a node's rows.
+    replies: Option<Replies>,
     clock: Arc<dyn Clock>,
 }
 
@@ -49,7 +55,7 @@ struct Open {
 struct Answer {
     done: oneshot::Sender<()>,
     key: Option<Arc<str>>,
-    _room: Room,
+    _room: Arc<Room>,
 }
 
 /// A request's part of what may be on the way.
@@ -67,6 +73,15 @@ impl Room {
     }
 }
 
+/// What a sender may wait for. The request's room is given back when that is over, and the reader is done with it.
+pub(super) struct Promise {
+    /// Tells when it is durable, or handed on if that is enough; dropped, it never will be.
+    pub(super) durable: oneshot::Receiver<()>,
+    /// The rows that are its answer.
+    pub(super) reply: Option<Awaited>,
+    _room: Arc<Room>,
+}
+
 /// A request that was read and cut.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -79,8 +94,8 @@ pub(super) struct Request {
 
 /// What came of a request that was brought.
 pub(super) enum Pushed {
-    /// It waits; this tells when it is durable, or that it never will be.
-    Taken(oneshot::Receiver<()>),
+    /// It waits to be handed on.
+    Taken(Promise),
     /// The same request was seen before.
     Seen(Seen),
     /// The source is closed.
@@ -104,7 +119,14 @@ pub(super) struct Piece {
 }
 
 impl Queue {
-    pub(super) fn new(requests: usize, bytes: usize, durable: bool, dedupe: Duration, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        requests: usize,
+        bytes: usize,
+        durable: bool,
+        replies: Option<Replies>,
+        dedupe: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let keys = Keys::new(dedupe);
         // Nobody remembers positions, and sinks make idempotency keys of them: a run that began at 0 again would give
         // its records those of other records. A run takes fewer records than microseconds, so the time is behind all.
@@ -116,6 +138,7 @@ impl Queue {
             requests: Arc::new(Semaphore::new(requests)),
             bytes: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
             durable,
+            replies,
             clock,
         }
     }
@@ -130,6 +153,18 @@ impl Queue {
         let request = Arc::clone(&self.requests).try_acquire_owned().ok()?;
         let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()?;
         Some(Room { _request: request, bytes: Some(bytes) })
+    }
+
+    /// Makes room for so many bytes more, if there is any left.
+    pub(super) fn grow(&self, room: &mut Room, bytes: usize) -> bool {
+        let more = u32::try_from(bytes).ok();
+        let more = more.and_then(|bytes| Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok());
+        let grown = more.is_some();
+        match (&mut room.bytes, more) {
+            (Some(bytes), Some(more)) => bytes.merge(more),
+            (bytes, more) => *bytes = bytes.take().or(more),
+        }
+        grown
     }
 
     /// Brings a request. `key` comes with a hash of the body.
@@ -147,11 +182,14 @@ impl Queue {
         let (done, receiver) = oneshot::channel();
         let first = state.next;
         state.next += request.records.len() as u64;
-        let answer = Answer { done, key: key.map(|(key, _)| key), _room: room };
+        // Before the reader can hand it on: answers may come at once.
+        let reply = self.replies.as_ref().map(|replies| replies.expect(first, request.records.len()));
+        let room = Arc::new(room);
+        let answer = Answer { done, key: key.map(|(key, _)| key), _room: Arc::clone(&room) };
         state.waiting.push_back(Waiting { request: Arc::new(request), first, taken: 0, answer });
         drop(state);
         self.filled.notify_one();
-        Pushed::Taken(receiver)
+        Pushed::Taken(Promise { durable: receiver, reply, _room: room })
     }
 
     /// Records up to the limits, as soon as there are any. `header` is the one that the reader handed on last.
@@ -213,6 +251,11 @@ impl Queue {
         !self.state.lock().open.is_empty()
     }
 
+    /// The request of this key came to nothing.
+    pub(super) fn failed(&self, key: &str) {
+        self.state.lock().keys.failed(key);
+    }
+
     /// Requests and records that wait to be handed on.
     pub(super) fn lag(&self) -> u64 {
         let state = self.state.lock();
@@ -226,7 +269,7 @@ impl Queue {
         !state.waiting.is_empty()
     }
 
-    /// No more requests; those that are not durable fail.
+    /// No more requests; those that are not durable, or not answered, fail.
     pub(super) fn close(&self) {
         let (waiting, open) = {
             let mut state = self.state.lock();
@@ -235,6 +278,9 @@ impl Queue {
         };
         self.filled.notify_all();
         drop((waiting, open));
+        if let Some(replies) = &self.replies {
+            replies.close();
+        }
     }
 }
 

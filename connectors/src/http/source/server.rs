@@ -1,6 +1,6 @@
 //! The server: connections within bounds, and from a request to its answer. Knows nothing of readers and batches.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -8,6 +8,7 @@ use hyper::{
     Method, Request as HttpRequest, StatusCode,
     body::{Body, Incoming},
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, ORIGIN},
+    http::request::Parts,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,10 +23,12 @@ use super::{
     answer::{Answer, Refusal, answer},
     checks::Checks,
     cut::{BadBody, Records, cut},
+    event::{self, Identity},
     keys::Seen,
     queue::{Pushed, Queue, Request, Room},
+    respond::Replying,
 };
-use crate::{clock::Clock, format::Format};
+use crate::{clock::Clock, format::Format, http::RequestShape};
 
 /// The longest `Idempotency-Key`.
 const LONGEST_KEY: usize = 256;
@@ -46,6 +49,10 @@ pub(super) struct Server {
     /// Whether a page in a browser may send without a token.
     pub(super) allow_anonymous: bool,
     pub(super) respond_when_durable: bool,
+    /// How requests are answered with a node's rows, if they are.
+    pub(super) replying: Option<Replying>,
+    pub(super) shape: RequestShape,
+    pub(super) identity: Identity,
     pub(super) max_body: usize,
     pub(super) max_connections: usize,
     pub(super) read_timeout: Duration,
@@ -71,8 +78,8 @@ impl Server {
                 _ = closing.wait_for(|closing| *closing) => return,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let connection = Arc::clone(&self).connection(stream, self.closing.subscribe());
+                Ok((stream, peer)) => {
+                    let connection = Arc::clone(&self).connection(stream, peer, self.closing.subscribe());
                     tokio::spawn(async move {
                         connection.await;
                         drop(permit);
@@ -87,13 +94,13 @@ impl Server {
     }
 
     /// One connection until it ends; when the server closes, until the request at hand is answered.
-    async fn connection(self: Arc<Self>, stream: TcpStream, mut closing: watch::Receiver<bool>) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, mut closing: watch::Receiver<bool>) {
         // Answers are small and sent at once; without this they would wait for the sender's acknowledgement.
         let _ = stream.set_nodelay(true);
         let timeout = self.read_timeout;
         let service = service_fn(move |request| {
             let server = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(server.answer(request).await) }
+            async move { Ok::<_, Infallible>(server.answer(request, peer).await) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         let builder = builder.timer(TokioTimer::new()).header_read_timeout(timeout).max_headers(64);
@@ -106,52 +113,110 @@ impl Server {
         let _ = connection.await;
     }
 
-    async fn answer(self: &Arc<Self>, request: HttpRequest<Incoming>) -> Answer {
-        self.handle(request).await.unwrap_or_else(Refusal::into_answer)
+    async fn answer(self: &Arc<Self>, request: HttpRequest<Incoming>, peer: SocketAddr) -> Answer {
+        self.handle(request, peer).await.unwrap_or_else(Refusal::into_answer)
     }
 
-    async fn handle(self: &Arc<Self>, request: HttpRequest<Incoming>) -> Result<Answer, Refusal> {
+    async fn handle(self: &Arc<Self>, request: HttpRequest<Incoming>, peer: SocketAddr) -> Result<Answer, Refusal> {
         self.admit(&request)?;
         let key = idempotency_key(request.headers())?;
-        let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut room = self.room(request.body().size_hint().exact())?;
-        let body = self.body(request.into_body()).await?;
+        let (head, body) = request.into_parts();
+        let body = self.body(body).await?;
         room.shrink(body.len());
-        let records = self.records(&body, content_type).await?;
+        let key = key.map(|key| (key, self.contents(&head, &body)));
+        let (body, records) = match self.shape {
+            RequestShape::Records => {
+                let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+                let records = self.records(&body, content_type.map(str::to_owned)).await?;
+                (body, records)
+            }
+            RequestShape::FunctionUrl => self.event(head, peer, body, &mut room).await?,
+        };
         self.take(body, records, room, key).await
     }
 
+    /// A hash of what requests with the same `Idempotency-Key` have in common.
+    fn contents(&self, head: &Parts, body: &[u8]) -> u64 {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        if self.shape == RequestShape::FunctionUrl {
+            hash.update(head.method.as_str().as_bytes());
+            hash.update(head.uri.to_string().as_bytes());
+        }
+        hash.update(body);
+        hash.digest()
+    }
+
+    /// The request as one record, and room for what that has beyond the body.
+    async fn event(
+        self: &Arc<Self>,
+        head: Parts,
+        peer: SocketAddr,
+        body: Bytes,
+        room: &mut Room,
+    ) -> Result<(Bytes, Records), Refusal> {
+        let (server, length, now) = (Arc::clone(self), body.len(), self.clock.now_micros());
+        let make = move || event::make(&head, peer, &body, &server.identity, now, server.token.is_some());
+        let event = Bytes::from(self.work(length, make).await?);
+        if !self.queue.grow(room, event.len().saturating_sub(length)) {
+            return Err(too_much());
+        }
+        let ranges = std::iter::once(0..event.len()).collect();
+        Ok((event, Records { ranges, header: None }))
+    }
+
     /// Brings the records to the reader, and waits if the sender is to wait.
-    async fn take(&self, body: Bytes, records: Records, room: Room, key: Option<Arc<str>>) -> Result<Answer, Refusal> {
+    async fn take(
+        &self,
+        body: Bytes,
+        records: Records,
+        room: Room,
+        key: Option<(Arc<str>, u64)>,
+    ) -> Result<Answer, Refusal> {
         let Records { ranges: records, header } = records;
         let count = records.len();
         if count == 0 {
-            return Ok(self.success(0, false));
+            return Ok(self.replying.as_ref().map_or_else(|| self.success(0, false), Replying::nothing));
         }
-        let key = key.map(|key| (key, xxhash_rust::xxh3::xxh3_64(&body)));
+        let name = key.as_ref().map(|(name, _)| Arc::clone(name));
         let request = Request { body, records, header, read_at: self.clock.now_micros() };
-        match self.queue.push(request, room, key) {
-            Pushed::Taken(_) if !self.respond_when_durable => Ok(self.success(count, false)),
-            Pushed::Taken(durable) => match durable.await {
+        match (self.queue.push(request, room, key), &self.replying) {
+            (Pushed::Taken(promise), Some(replying)) => {
+                let answered = replying.answer(promise).await;
+                if let (Err(failed), Some(name)) = (&answered, name)
+                    && failed.may_come_again()
+                {
+                    self.queue.failed(&name);
+                }
+                answered
+            }
+            (Pushed::Taken(_), None) if !self.respond_when_durable => Ok(self.success(count, false)),
+            (Pushed::Taken(promise), None) => match promise.durable.await {
                 Ok(()) => Ok(self.success(count, false)),
                 Err(_) => Err(Refusal::closed()),
             },
-            Pushed::Seen(Seen::Open) if self.respond_when_durable => {
-                let message = "the first request with this Idempotency-Key is still on the way";
-                Err(Refusal::later(StatusCode::CONFLICT, message))
-            }
-            Pushed::Seen(Seen::Other) => {
+            (Pushed::Seen(Seen::Other), _) => {
                 let message = "this Idempotency-Key came with another body before";
                 Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message))
             }
-            Pushed::Seen(_) => Ok(self.success(count, true)),
-            Pushed::Closed => Err(Refusal::closed()),
+            (Pushed::Seen(Seen::Open), _) if self.respond_when_durable => {
+                let message = "the first request with this Idempotency-Key is still on the way";
+                Err(Refusal::later(StatusCode::CONFLICT, message))
+            }
+            (Pushed::Seen(_), Some(_)) => {
+                let message = "a request with this Idempotency-Key was taken before, and its answer is not kept";
+                Err(Refusal::new(StatusCode::CONFLICT, message))
+            }
+            (Pushed::Seen(_), None) => Ok(self.success(count, true)),
+            (Pushed::Closed, _) => Err(Refusal::closed()),
         }
     }
 
     /// Whether this request is for us and may be.
     fn admit(&self, request: &HttpRequest<Incoming>) -> Result<(), Refusal> {
-        if request.uri().path() != self.path {
+        let path = request.uri().path();
+        let below = || self.shape == RequestShape::FunctionUrl && is_below(path, &self.path);
+        if path != self.path && !below() {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "there is nothing here: see `path` of the source"));
         }
         if let Some(token) = &self.token {
@@ -162,6 +227,10 @@ impl Server {
         } else if !self.allow_anonymous && request.headers().contains_key(ORIGIN) {
             // Any page that somebody on this machine looks at could send to a port of this machine.
             return Err(Refusal::new(StatusCode::FORBIDDEN, "pages in browsers need a `token`, or `allow_anonymous`"));
+        }
+        if self.shape == RequestShape::FunctionUrl {
+            // Any method and any encoding is the function's business.
+            return Ok(());
         }
         if request.method() != Method::POST {
             return Err(Refusal::method());
@@ -179,8 +248,7 @@ impl Server {
         if length > self.max_body {
             return Err(Refusal::too_large(self.max_body));
         }
-        let message = "too much is on the way: the pipeline is slower than its senders";
-        self.queue.room(length).ok_or_else(|| Refusal::later(StatusCode::TOO_MANY_REQUESTS, message))
+        self.queue.room(length).ok_or_else(too_much)
     }
 
     async fn body(&self, body: Incoming) -> Result<Bytes, Refusal> {
@@ -203,21 +271,29 @@ impl Server {
         body: &Bytes,
         content_type: Option<String>,
     ) -> Result<Records, Refusal> {
-        let decoded = if body.len() <= AT_ONCE {
-            self.decode(body, content_type.as_deref())
-        } else {
-            let turn = Arc::clone(&self.decoding).acquire_owned().await.expect("the semaphore is never closed");
-            let (server, body) = (Arc::clone(self), body.clone());
-            let decoding = tokio::task::spawn_blocking(move || {
-                let decoded = server.decode(&body, content_type.as_deref());
-                // Also when the sender has gone away, the turn ends only here.
-                drop(turn);
-                decoded
-            });
-            // It does not end when the process is about to.
-            decoding.await.map_err(|_| Refusal::closed())?
-        };
+        let (server, length, body) = (Arc::clone(self), body.len(), body.clone());
+        let decoded = self.work(length, move || server.decode(&body, content_type.as_deref())).await?;
         decoded.map_err(|bad| Refusal::body(&bad))
+    }
+
+    /// Does what takes time for so many bytes.
+    async fn work<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        if bytes <= AT_ONCE {
+            return Ok(work());
+        }
+        let turn = Arc::clone(&self.decoding).acquire_owned().await.expect("the semaphore is never closed");
+        let working = tokio::task::spawn_blocking(move || {
+            let done = work();
+            // Also when the sender has gone away, the turn ends only here.
+            drop(turn);
+            done
+        });
+        // It does not end when the process is about to.
+        working.await.map_err(|_| Refusal::closed())
     }
 
     fn decode(&self, body: &Bytes, content_type: Option<&str>) -> Result<Records, BadBody> {
@@ -234,6 +310,16 @@ impl Server {
         }
         answer(status, body.to_string())
     }
+}
+
+fn too_much() -> Refusal {
+    Refusal::later(StatusCode::TOO_MANY_REQUESTS, "too much is on the way: the pipeline is slower than its senders")
+}
+
+/// Whether `path` begins with all parts of `root`.
+fn is_below(path: &str, root: &str) -> bool {
+    let root = root.strip_suffix('/').unwrap_or(root);
+    path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Refusal> {

@@ -37,9 +37,9 @@ use crate::{
     status::Status,
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-fn source(yaml: &str, format: Format, typed: bool) -> Result<Box<dyn Source>, String> {
+pub(super) fn source(yaml: &str, format: Format, typed: bool) -> Result<Box<dyn Source>, String> {
     configured(yaml, format, typed).map(|source| Box::new(source) as Box<dyn Source>)
 }
 
@@ -58,11 +58,11 @@ fn configured(yaml: &str, format: Format, typed: bool) -> Result<HttpSource, Str
     source.ok_or_else(|| diagnostics.render(false))
 }
 
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn context(io: Handle, prefetch_bytes: usize) -> ReadContext {
+pub(super) fn context(io: Handle, prefetch_bytes: usize) -> ReadContext {
     ReadContext {
         source: "in".into(),
         pipeline: "p".into(),

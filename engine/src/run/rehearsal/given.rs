@@ -147,7 +147,7 @@ fn blank(field: &Field) -> Value {
 }
 
 /// Rows of a test as columns. `what` begins the error's sentence.
-pub(super) fn decode(rows: &[Value], schema: &SchemaRef, what: &str) -> Result<RecordBatch, Error> {
+pub(crate) fn decode(rows: &[Value], schema: &SchemaRef, what: &str) -> Result<RecordBatch, Error> {
     let count = rows.len() as u64;
     let input = Input {
         source: what.into(),

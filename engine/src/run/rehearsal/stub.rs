@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use riverhook_udf::{
-    CallError, CallErrorKind, Function, Instance, Invocation, OpenError, Origin, Outcome, Reply, Usage,
+    CallError, CallErrorKind, Caller, Function, Instance, Invocation, OpenError, Origin, Outcome, Reply, Usage,
 };
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ impl Function for Stub {
         Ok(Arc::clone(&self.output))
     }
 
-    fn instance(&self, _input: SchemaRef) -> Result<Box<dyn Instance>, OpenError> {
+    fn instance(&self, _input: SchemaRef, _caller: &Caller) -> Result<Box<dyn Instance>, OpenError> {
         Ok(Box::new(self.clone()))
     }
 
@@ -55,7 +55,7 @@ impl Instance for Stub {
         &self.output
     }
 
-    fn call(&mut self, batch: &RecordBatch, _invocation: &Invocation) -> Reply {
+    fn call(&mut self, batch: &RecordBatch, _invocation: &Invocation<'_>) -> Reply {
         let result = match &self.result {
             Ok(rows) => {
                 // As many rows as came in are taken for theirs, one by one; others could be of any of them.

@@ -1,89 +1,79 @@
-//! Write [Riverhook](https://github.com/riverhook/riverhook) functions in Rust: Arrow batches in, Arrow batches
-//! out, compiled to a WebAssembly component.
+//! Write [Riverhook](https://github.com/riverhook/riverhook) functions in Rust, compiled to a WebAssembly component.
+//!
+//! A function over single records is a function over structs of serde:
 //!
 //! ```ignore
-//! use riverhook_function::{export_batch_function, arrow_array::RecordBatch, arrow_schema::Schema};
+//! #[derive(serde::Deserialize)]
+//! struct Order { id: u64, price: f64, quantity: u32 }
 //!
-//! /// The columns that go out for the columns that come in; asked once, and by `riverhook validate`.
-//! fn schema(input: &Schema) -> Result<Schema, String> {
-//!     Ok(input.clone())
+//! #[derive(serde::Serialize)]
+//! struct Total { id: u64, total: f64 }
+//!
+//! #[riverhook_function::record]
+//! fn total(order: Order) -> Result<Option<Total>, Failure> {
+//!     let total = order.price * f64::from(order.quantity);
+//!     Ok((total > 0.0).then_some(Total { id: order.id, total }))
 //! }
-//!
-//! /// Called once a batch.
-//! fn process(batch: RecordBatch) -> Result<RecordBatch, String> {
-//!     Ok(batch)
-//! }
-//!
-//! export_batch_function!(schema, process);
 //! ```
 //!
-//! The crate is a `cdylib`; `rustup target add wasm32-unknown-unknown` and the linker `wasm-component-ld`, which
-//! comes with Rust, make it a component in one step:
+//! It returns one record, an `Option` of one or a `Vec` of many; an error fails that record alone. A function over Arrow
+//! batches is faster, and gets whole columns:
+//!
+//! ```ignore
+//! #[riverhook_function::function]
+//! fn upper(batch: RecordBatch) -> Result<RecordBatch, Failure> { … }
+//! ```
+//!
+//! It may return an [`Output`] instead, which says where rows came from and which failed. An error fails its batch.
+//!
+//! The crate is a `cdylib`; `rustup target add wasm32-unknown-unknown` and the linker `wasm-component-ld`, which comes
+//! with Rust, make it a component in one step:
 //!
 //! ```text
 //! CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-component-ld cargo build --release --target wasm32-unknown-unknown
 //! ```
 //!
-//! Functions are plain functions over a [`RecordBatch`], so their unit tests need neither an engine nor
-//! WebAssembly. A panic ends up in the function's log and fails its batch alone.
+//! Functions stay plain functions, so their unit tests need neither an engine nor WebAssembly. A panic ends up in the
+//! function's log and fails its batch alone.
 
-mod columns;
-mod export;
+#[cfg(feature = "batch")]
+mod batch;
+mod failure;
+mod host;
 pub mod log;
-mod outcome;
-mod rows;
+#[cfg(feature = "record")]
+mod record;
 
-pub use arrow_array;
-pub use arrow_buffer;
-pub use arrow_schema;
+#[cfg(feature = "batch")]
+pub use {arrow_array, arrow_buffer, arrow_schema};
 
-pub use outcome::{FailedRow, Failure, Origin, Output};
-pub use rows::take_rows;
+#[cfg(feature = "batch")]
+pub use batch::{BatchFunction, FailedRow, Origin, Output, take_rows};
+pub use failure::Failure;
+pub use host::{Context, config, context, counter, gauge};
+#[cfg(feature = "record")]
+pub use record::{RecordFunction, call};
 
-use arrow_array::RecordBatch;
-use arrow_schema::Schema;
+/// Makes a function over batches a component: `fn(RecordBatch) -> Result<impl Into<Output>, impl Into<Failure>>`. Use it
+/// once in a crate.
+///
+/// What the function makes of a batch without rows tells the engine its output's columns, when a pipeline is validated;
+/// an error there refuses the pipeline. `#[function(schema = NAME)]` names a function `fn(&Schema) -> Result<Schema,
+/// String>` to ask instead.
+#[cfg(feature = "batch")]
+pub use riverhook_function_macros::function;
 
+/// Makes a function over one record a component: `fn(impl DeserializeOwned) -> Result<impl Serialize, impl
+/// Into<Failure>>`. Use it once in a crate.
+#[cfg(feature = "record")]
+pub use riverhook_function_macros::record;
+
+#[cfg(feature = "batch")]
 #[doc(hidden)]
-pub use export::{Adapter, bindings};
-
-/// A function over batches. [`export_batch_function!`] implements it for two plain functions; implement it by hand
-/// only for something that those cannot say.
-pub trait BatchFunction {
-    /// The output's schema for an input of `input`, or why the function cannot take it. It must answer the same
-    /// for the same input.
-    fn schema(input: &Schema) -> Result<Schema, String>;
-
-    /// Turns one batch into another. An error fails the whole batch; [`Output::failed`] fails single rows.
-    fn process(batch: RecordBatch) -> Result<Output, Failure>;
-}
-
-/// Makes a component of two functions: `fn(&Schema) -> Result<Schema, String>` and `fn(RecordBatch) ->
-/// Result<impl Into<Output>, impl Into<Failure>>`. Use it once in a crate.
-#[macro_export]
-macro_rules! export_batch_function {
-    ($schema:expr, $process:expr $(,)?) => {
-        struct RiverhookFunction;
-
-        impl $crate::BatchFunction for RiverhookFunction {
-            fn schema(
-                input: &$crate::arrow_schema::Schema,
-            ) -> ::core::result::Result<$crate::arrow_schema::Schema, ::std::string::String> {
-                $schema(input)
-            }
-
-            fn process(
-                batch: $crate::arrow_array::RecordBatch,
-            ) -> ::core::result::Result<$crate::Output, $crate::Failure> {
-                match $process(batch) {
-                    Ok(output) => Ok(output.into()),
-                    Err(error) => Err(error.into()),
-                }
-            }
-        }
-
-        type RiverhookAdapter = $crate::Adapter<RiverhookFunction>;
-        // A component's exports exist on WebAssembly alone; elsewhere the crate is an ordinary one with tests.
-        #[cfg(target_family = "wasm")]
-        $crate::bindings::export!(RiverhookAdapter with_types_in $crate::bindings);
-    };
-}
+pub use batch::{
+    export::{Adapter, bindings},
+    schema_of,
+};
+#[cfg(feature = "record")]
+#[doc(hidden)]
+pub use record::{RecordAdapter, bindings as record_bindings};

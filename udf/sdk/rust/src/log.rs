@@ -25,6 +25,12 @@ pub fn trace(message: &str) {
     write(Level::Trace, message);
 }
 
+/// Puts the message of a panic into the log; without this a crash would say no more than "unreachable".
+pub(crate) fn panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| std::panic::set_hook(Box::new(|panic| error(&panic.to_string()))));
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Level {
     Error,
@@ -36,7 +42,7 @@ enum Level {
 
 #[cfg(target_family = "wasm")]
 fn write(level: Level, message: &str) {
-    use crate::bindings::riverhook::function::host;
+    use crate::host::bindings::riverhook::function::host;
     let level = match level {
         Level::Error => host::Level::Error,
         Level::Warn => host::Level::Warn,

@@ -1,15 +1,11 @@
 //! The identity: what comes in goes out. For tests of the crossing, and the benchmark of its cost.
+//!
+//! Build it, from the repository's root: `udf/sdk/rust/build.sh udf/tests/guests/echo udf/tests/guests/echo.wasm`
 
 use riverhook_function::arrow_array::RecordBatch;
-use riverhook_function::arrow_schema::Schema;
-use riverhook_function::{Output, export_batch_function};
+use riverhook_function::{Failure, Output};
 
-fn schema(input: &Schema) -> Result<Schema, String> {
-    Ok(input.clone())
-}
-
-fn process(batch: RecordBatch) -> Result<Output, String> {
+#[riverhook_function::function]
+fn echo(batch: RecordBatch) -> Result<Output, Failure> {
     Ok(Output::same(batch))
 }
-
-export_batch_function!(schema, process);

@@ -1,0 +1,238 @@
+//! The kinds of functions: which one a function of the file is, and how it is made of its settings.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use arrow_schema::SchemaRef;
+use riverhook_config::{OneOrMany, Reading, Secret, Spanned};
+use riverhook_udf::{
+    EventSource, Function, Grants, HttpSettings, JsonFunction, JsonSettings, Limits, ProcessSettings, Records, Runtime,
+    Settings, Shape,
+};
+
+use super::{
+    build::Surroundings,
+    functions::{logs, own_metrics, passthrough, with_causes},
+};
+use crate::{
+    config::{FunctionSettings, Grant, Payload},
+    functions::PipelineJson,
+};
+
+/// The code of a function.
+pub(super) enum Kind {
+    Wasm(Spanned<PathBuf>),
+    Process(Spanned<OneOrMany<String>>),
+    Http(Spanned<String>),
+}
+
+/// Makes functions; what they share is made with the first that needs it.
+pub(super) struct Kinds<'a> {
+    pub(super) around: &'a Surroundings<'a>,
+    pub(super) sources: BTreeMap<String, EventSource>,
+    pub(super) runtime: Option<Runtime>,
+}
+
+/// The function's kind. Reports none, several, and settings that are of another kind.
+pub(super) fn one_kind(
+    settings: &FunctionSettings,
+    node: &riverhook_config::Node,
+    cx: &mut Reading<'_>,
+) -> Option<Kind> {
+    let kinds = [
+        settings.wasm.as_ref().map(|code| Kind::Wasm(code.clone())),
+        settings.process.as_ref().map(|code| Kind::Process(code.clone())),
+        settings.http.as_ref().map(|code| Kind::Http(code.clone())),
+    ];
+    let mut kinds = kinds.into_iter().flatten();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else {
+        let what = "a function's code is one of `wasm`, `process` and `http`";
+        cx.push(
+            node.error(what)
+                .help("such as `wasm: functions/enrich.wasm` or `process: [python, -m, awslambdaric, app.handler]`"),
+        );
+        return None;
+    };
+    let foreign = foreign(settings, &kind);
+    let name = kind.key();
+    for (key, kinds) in &foreign {
+        let place = node.get(key).unwrap_or(node);
+        cx.push(place.error(format!("`{key}` is for {kinds}, and this function is `{name}`")));
+    }
+    foreign.is_empty().then_some(kind)
+}
+
+/// Keys that are set although they mean nothing for this kind, each with the kinds that they are for.
+fn foreign(settings: &FunctionSettings, kind: &Kind) -> Vec<(&'static str, &'static str)> {
+    let (wasm, process, http) =
+        (matches!(kind, Kind::Wasm(_)), matches!(kind, Kind::Process(_)), matches!(kind, Kind::Http(_)));
+    let set = [
+        ("handler", settings.handler.is_some() && !process, "`process`"),
+        ("working_dir", settings.working_dir.is_some() && !process, "`process`"),
+        ("init_timeout", settings.init_timeout.is_some() && !process, "`process`"),
+        ("token", settings.token.is_some() && !http, "`http`"),
+        ("hmac", settings.hmac.is_some() && !http, "`http`"),
+        ("env", !settings.env.is_empty() && http, "`wasm` and `process`"),
+        ("memory", settings.memory.is_some() && http, "`wasm` and `process`"),
+        ("allow", settings.allow.is_some() && !wasm, "`wasm`"),
+        ("payload", settings.payload.is_some() && wasm, "`process` and `http`"),
+        ("max_request", settings.max_request.is_some() && wasm, "`process` and `http`"),
+    ];
+    set.into_iter().filter(|(_, wrong, _)| *wrong).map(|(key, _, kinds)| (key, kinds)).collect()
+}
+
+impl Kind {
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Wasm(_) => "wasm",
+            Self::Process(_) => "process",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
+impl Kinds<'_> {
+    /// The function, and the bytes that a copy may use.
+    pub(super) fn make(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        settings: &FunctionSettings,
+        cx: &mut Reading<'_>,
+    ) -> Option<(Arc<dyn Function>, usize)> {
+        let output = settings.output.as_ref().map(|output| Arc::clone(&output.value.0));
+        match kind {
+            Kind::Wasm(path) => self.wasm(name, &path, settings, output, cx),
+            Kind::Process(command) => self.process(name, &command, settings, output, cx),
+            Kind::Http(url) => self.http(name, &url, settings, output, cx),
+        }
+    }
+
+    fn wasm(
+        &mut self,
+        name: &str,
+        file: &Spanned<PathBuf>,
+        settings: &FunctionSettings,
+        output: Option<SchemaRef>,
+        cx: &mut Reading<'_>,
+    ) -> Option<(Arc<dyn Function>, usize)> {
+        let path = self.around.base.join(&file.value);
+        let shown = file.value.display();
+        if !path.is_file() {
+            let missing = file.error(format!("there is no file `{shown}`"));
+            cx.push(missing.help("paths begin at the folder of the pipeline file"));
+            return None;
+        }
+        let defaults = Limits::default();
+        let limits = Limits {
+            memory: settings.memory.as_ref().map_or(defaults.memory, |memory| memory.value.as_usize()),
+            timeout: settings.timeout.unwrap_or(defaults.timeout),
+            max_output: settings.max_output.map_or(defaults.max_output, |bytes| bytes.as_usize()),
+            ..defaults
+        };
+        let granted =
+            |grant| settings.allow.iter().flat_map(|allow| allow.value.iter()).any(|allowed| *allowed == grant);
+        let memory = limits.memory;
+        let how = Settings {
+            limits,
+            grants: Grants { clock: granted(Grant::Clock), random: granted(Grant::Random) },
+            config: env(settings),
+            metrics: own_metrics(),
+            records: Some(Records { codecs: Arc::new(PipelineJson), output, passthrough: passthrough() }),
+            ..Settings::default()
+        };
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime,
+            None => match (self.around.functions)() {
+                Ok(made) => self.runtime.insert(made),
+                Err(why) => {
+                    cx.push(file.error(format!("functions cannot run here: {why}")));
+                    return None;
+                }
+            },
+        };
+        match runtime.load_file(name, &path, how, logs()) {
+            Ok(function) => Some((Arc::new(function), memory)),
+            Err(error) => {
+                cx.push(file.error(format!("`{shown}`: {}", with_causes(&error))));
+                None
+            }
+        }
+    }
+
+    fn process(
+        &self,
+        name: &str,
+        command: &Spanned<OneOrMany<String>>,
+        settings: &FunctionSettings,
+        output: Option<SchemaRef>,
+        cx: &mut Reading<'_>,
+    ) -> Option<(Arc<dyn Function>, usize)> {
+        let base = std::path::absolute(self.around.base).unwrap_or_else(|_| self.around.base.to_owned());
+        let folder = settings.working_dir.as_ref().map_or_else(|| base.clone(), |folder| base.join(&folder.value));
+        let mut process = ProcessSettings::new(name, command.value.as_slice().to_vec(), &folder);
+        process.handler = settings.handler.as_ref().map(|handler| handler.value.clone());
+        process.env = env(settings);
+        if let Some(memory) = &settings.memory {
+            process.limits.memory = memory.value.as_usize();
+        }
+        if let Some(timeout) = settings.timeout {
+            process.limits.timeout = timeout;
+        }
+        if let Some(init_timeout) = &settings.init_timeout {
+            process.init_timeout = init_timeout.value;
+        }
+        let memory = process.limits.memory;
+        match JsonFunction::process(process, self.json(settings, output), Arc::new(PipelineJson), logs()) {
+            Ok(function) => Some((Arc::new(function), memory)),
+            Err(error) => {
+                cx.push(command.error(format!("this cannot run: {}", with_causes(&error))));
+                None
+            }
+        }
+    }
+
+    fn http(
+        &self,
+        name: &str,
+        url: &Spanned<String>,
+        settings: &FunctionSettings,
+        output: Option<SchemaRef>,
+        cx: &mut Reading<'_>,
+    ) -> Option<(Arc<dyn Function>, usize)> {
+        let secret = |secret: &Spanned<Secret>| riverhook_udf::Secret::new(secret.value.expose());
+        let mut http = HttpSettings::new(url.value.clone());
+        http.token = settings.token.as_ref().map(secret);
+        http.hmac = settings.hmac.as_ref().map(secret);
+        http.timeout = settings.timeout.unwrap_or(Duration::from_secs(30));
+        match JsonFunction::http(name, http, self.json(settings, output), Arc::new(PipelineJson), logs()) {
+            Ok(function) => Some((Arc::new(function), 0)),
+            Err(error) => {
+                cx.push(url.error(error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// How rows become events, and answers rows.
+    fn json(&self, settings: &FunctionSettings, output: Option<SchemaRef>) -> JsonSettings {
+        let mut json = JsonSettings::new(passthrough());
+        json.shape = match settings.payload.as_ref().map_or(Payload::default(), |payload| payload.value) {
+            Payload::Event => Shape::Event,
+            Payload::Records => Shape::Records,
+        };
+        json.sources = self.sources.clone();
+        json.output = output;
+        json.single = settings.batch.rows.as_ref().is_some_and(|rows| rows.value == 1);
+        if let Some(most) = &settings.max_request {
+            json.max_request = most.value.as_usize();
+        }
+        if let Some(most) = settings.max_output {
+            json.max_response = most.as_usize();
+        }
+        json
+    }
+}
+
+fn env(settings: &FunctionSettings) -> Vec<(String, String)> {
+    settings.env.iter().map(|(name, value)| (name.to_owned(), value.value.clone())).collect()
+}

@@ -1,0 +1,1 @@
+../../../../../src/columns/format.rs

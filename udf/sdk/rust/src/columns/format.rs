@@ -1,1 +1,0 @@
-../../../../src/columns/format.rs
