@@ -209,6 +209,8 @@ settings! {
         pub rows: Option<Spanned<usize>>,
         /// Bytes at most.
         pub bytes: ByteSize = ByteSize(4 * 1024 * 1024),
+        /// How long rows that are fewer wait for more; not at all unless set.
+        pub wait: Option<Spanned<Duration>>,
     }
 }
 

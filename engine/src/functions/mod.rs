@@ -1,16 +1,22 @@
 //! Functions as nodes call them: how many copies run, how rows are grouped, what is done when a call fails, and what it
 //! cost. What a function is made of is the crate `riverhook-udf`'s.
 
+mod calls;
+#[cfg(test)]
+mod calls_tests;
 mod codec;
 mod copies;
 mod dispatch;
+mod gather;
 mod meter;
 mod origins;
 mod policy;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod workers;
 
+pub use calls::{Bell, Calls, Part, Released};
 pub use codec::PipelineJson;
 pub use copies::{Copies, Slots};
 pub use dispatch::{Dispatch, Grouping};

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use riverhook_config::{Diagnostics, MapReader, Node, OneOrMany, Reading, Setting, Spanned};
@@ -24,7 +25,7 @@ pub(super) struct Loaded {
     pub(super) grouping: Grouping,
     /// How many copies may run, over all nodes.
     pub(super) slots: Arc<Slots>,
-    pub(super) idle_timeout: std::time::Duration,
+    pub(super) idle_timeout: Duration,
     /// Bytes that a copy may use.
     pub(super) memory: usize,
 }
@@ -40,7 +41,7 @@ impl Functions {
         let sources = event_sources(file, cx);
         let mut kinds = kinds::Kinds { around, sources, runtime: None };
         let mut load = |named: &riverhook_config::Named<crate::config::Part>, cx: &mut Reading<'_>| {
-            (named.name.clone(), load(&named.name, &named.value.0, &mut kinds, cx))
+            (named.name.clone(), load(&named.name, &named.value.0, file.checkpoint.every, &mut kinds, cx))
         };
         let loaded = file.functions.0.iter().map(|named| load(named, cx)).collect();
         Self { loaded, called: RefCell::default() }
@@ -65,13 +66,19 @@ impl Functions {
     }
 }
 
-fn load(name: &str, node: &Node, kinds: &mut kinds::Kinds<'_>, cx: &mut Reading<'_>) -> Option<Loaded> {
+fn load(
+    name: &str,
+    node: &Node,
+    every: Duration,
+    kinds: &mut kinds::Kinds<'_>,
+    cx: &mut Reading<'_>,
+) -> Option<Loaded> {
     let mut map = MapReader::new(node);
     super::refusals::function(&mut map, cx);
     let settings = FunctionSettings::read_fields(&mut map, cx);
     map.finish(cx);
     let settings = settings?;
-    let limits = (bounds(&settings, node, cx), kinds::one_kind(&settings, node, cx));
+    let limits = (bounds(&settings, every, node, cx), kinds::one_kind(&settings, node, cx));
     let (Some(()), Some(kind)) = limits else { return None };
     let (function, memory) = kinds.make(name, kind, &settings, cx)?;
     Some(Loaded {
@@ -86,6 +93,7 @@ fn load(name: &str, node: &Node, kinds: &mut kinds::Kinds<'_>, cx: &mut Reading<
         grouping: Grouping {
             rows: settings.batch.rows.as_ref().map_or(usize::MAX, |rows| rows.value),
             bytes: settings.batch.bytes.as_usize(),
+            wait: settings.batch.wait.as_ref().map_or(Duration::ZERO, |wait| wait.value),
         },
         slots: Slots::new(settings.concurrency.as_ref().map_or(kinds.around.cores, |most| most.value)),
         idle_timeout: settings.idle_timeout,
@@ -94,7 +102,7 @@ fn load(name: &str, node: &Node, kinds: &mut kinds::Kinds<'_>, cx: &mut Reading<
 }
 
 /// Numbers that must be in a range.
-fn bounds(settings: &FunctionSettings, node: &Node, cx: &mut Reading<'_>) -> Option<()> {
+fn bounds(settings: &FunctionSettings, every: Duration, node: &Node, cx: &mut Reading<'_>) -> Option<()> {
     let mut good = true;
     let mut range = |value: &Option<Spanned<usize>>, most: usize, what: &str| {
         if let Some(value) = value.as_ref().filter(|value| !(1..=most).contains(&value.value)) {
@@ -106,6 +114,12 @@ fn bounds(settings: &FunctionSettings, node: &Node, cx: &mut Reading<'_>) -> Opt
     };
     range(&settings.concurrency, 1000, "a number of copies");
     range(&settings.batch.rows, 1_000_000, "a number of rows");
+    if let Some(wait) = settings.batch.wait.as_ref().filter(|wait| wait.value > every) {
+        let error =
+            wait.error(format!("rows cannot wait for {:?}: they go on every {every:?} at the latest", wait.value));
+        cx.push(error.help("that is when positions move: wait for less, or raise `every` of `checkpoint`"));
+        good = false;
+    }
     if !(1..=100).contains(&settings.retries.attempts) {
         let place = node.get("retries").and_then(|retries| retries.get("attempts")).unwrap_or(node);
         cx.wrong_value(place, "a number of tries from 1 to 100");

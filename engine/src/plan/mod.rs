@@ -185,12 +185,8 @@ impl Call {
             let (function, input) = (Arc::clone(&self.function), Arc::clone(&self.input));
             let version = self.function.version();
             let meter = FunctionMeter::new(accounts, (pipeline, node), &self.name, version, self.memory);
-            Arc::new(Dispatch {
-                copies: Copies::new(function, input, caller, Arc::clone(&self.slots), self.idle_timeout),
-                policy: self.policy.clone(),
-                grouping: self.grouping,
-                meter,
-            })
+            let copies = Copies::new(function, input, caller, Arc::clone(&self.slots), self.idle_timeout);
+            Arc::new(Dispatch::new(copies, self.policy.clone(), self.grouping, meter))
         })
     }
 }

@@ -33,6 +33,8 @@ pub struct Control {
     pub totals: Totals,
     /// What functions use.
     pub accounts: Accounts,
+    /// Whether a task goes on reading while its functions are called elsewhere.
+    pub overlap: bool,
 }
 
 /// How many threads are where.
@@ -77,7 +79,16 @@ impl NodeCounts {
 impl Control {
     /// For a run that ends after `limit` records, if that is given.
     pub fn new(clock: Arc<dyn Clock>, limit: Option<u64>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(clock, limit, true))
+    }
+
+    /// For a run in which nothing happens at the same time, so that it is the same each time.
+    pub fn one_after_the_other(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self::with(clock, None, false))
+    }
+
+    fn with(clock: Arc<dyn Clock>, limit: Option<u64>, overlap: bool) -> Self {
+        Self {
             stop: AtomicBool::new(false),
             error: Mutex::new(None),
             remaining: limit.map(|limit| AtomicI64::new(i64::try_from(limit).unwrap_or(i64::MAX))),
@@ -89,7 +100,8 @@ impl Control {
             clock,
             totals: Totals::default(),
             accounts: Accounts::default(),
-        })
+            overlap,
+        }
     }
 
     /// Orders all tasks to drain: finish what was read, make it durable, end.

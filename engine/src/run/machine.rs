@@ -11,11 +11,12 @@ use riverhook_connectors::{
 
 use super::{
     chain::row_encoder,
+    control::Control,
     letters::{Stage, Try},
 };
 use crate::{
     error::Error,
-    functions::{Accounts, Delivered, Dispatch, GivenUp},
+    functions::{Bell, Calls, Delivered, GivenUp, Released},
     plan::{Alert, Plan, Work},
     sql::{BoundBranch, set_batch_time},
 };
@@ -23,8 +24,16 @@ use crate::{
 /// What a step does, made ready for one task.
 pub(super) enum Machine {
     Sql(Vec<Option<BoundBranch>>),
-    Call { dispatch: Arc<Dispatch>, node: Arc<str>, name: Arc<str>, version: String },
+    Call(CallMachine),
     Alert { plan: Arc<Plan>, step: usize, when: BoundBranch, row_json: Box<dyn Encoder> },
+}
+
+/// A function's calls, and what is said of rows that it failed on.
+pub(super) struct CallMachine {
+    pub(super) calls: Calls,
+    node: Arc<str>,
+    name: Arc<str>,
+    version: String,
 }
 
 pub(super) fn bind(plan: &Plan, step: usize, branch: usize, schema: &SchemaRef) -> Result<BoundBranch, Error> {
@@ -38,7 +47,8 @@ pub(super) fn machine(
     step: usize,
     branch: usize,
     schema: &SchemaRef,
-    accounts: &Accounts,
+    control: &Control,
+    bell: &Arc<Bell>,
 ) -> Result<Machine, Error> {
     let node = &plan.steps[step];
     let failed = |error: &dyn std::fmt::Display| Error::failed(format!("`{}`: {error}", node.name));
@@ -48,12 +58,15 @@ pub(super) fn machine(
             bound[branch] = Some(bind(plan, step, branch, schema)?);
             Machine::Sql(bound)
         }
-        Work::Call(call) => Machine::Call {
-            dispatch: Arc::clone(call.dispatch(&plan.name, &node.name, accounts)),
-            node: Arc::clone(&node.name),
-            name: Arc::clone(&call.name),
-            version: call.function.version().to_owned(),
-        },
+        Work::Call(call) => {
+            let dispatch = Arc::clone(call.dispatch(&plan.name, &node.name, &control.accounts));
+            Machine::Call(CallMachine {
+                calls: Calls::new(dispatch, Arc::clone(&control.clock), Arc::clone(bell), control.overlap),
+                node: Arc::clone(&node.name),
+                name: Arc::clone(&call.name),
+                version: call.function.version().to_owned(),
+            })
+        }
         Work::Alert(alert) => Machine::Alert {
             when: alert.when.bind(schema).map_err(|error| failed(&error))?,
             row_json: row_encoder(schema)?,
@@ -81,7 +94,7 @@ impl Done {
 }
 
 impl Machine {
-    /// Runs the step.
+    /// Runs a step that is done when this returns: one that calls a function is not among them.
     pub(super) fn run(&mut self, branch: usize, batch: &Batch, clock: &dyn Clock) -> Result<Done, Error> {
         let now = clock.now_micros();
         set_batch_time(now);
@@ -101,27 +114,29 @@ impl Machine {
                 let out = matching.iter().filter_map(|rows| alert.messages(rows, &mut **row_json, now)).collect();
                 Done::once(out, failed)
             }
-            Self::Call { dispatch, node, name, version } => {
-                let delivered = dispatch.run(batch, clock).map_err(|error| {
-                    Error::failed(format!("`{node}`: the function `{name}` cannot be started: {error}"))
-                })?;
-                called(delivered, name, version)
-            }
+            Self::Call(_) => unreachable!("what calls of functions give is released later"),
         })
-    }
-
-    /// Does what is due by time.
-    pub(super) fn tick(&self) {
-        if let Self::Call { dispatch, .. } = self {
-            dispatch.copies.reap();
-        }
     }
 }
 
-fn called(delivered: Delivered, name: &Arc<str>, version: &str) -> Done {
-    let Delivered { out, failed } = delivered;
-    let function = (!failed.is_empty()).then(|| (Arc::clone(name), version.to_owned()));
-    let tries = failed.iter().map(|failed| Try { attempts: failed.attempts, invocation: failed.invocation }).collect();
-    let failed = failed.into_iter().map(|GivenUp { row, code, message, .. }| RowFailure { row, code, message });
-    Done { out, failed: failed.collect(), stage: Stage::Function, tries, function }
+impl CallMachine {
+    /// What the next calls gave that may leave, if any may.
+    ///
+    /// # Errors
+    /// If the function cannot be started at all.
+    pub(super) fn released(&mut self) -> Result<Option<Released>, Error> {
+        let (node, name) = (&self.node, &self.name);
+        let failed = |error| Error::failed(format!("`{node}`: the function `{name}` cannot be started: {error}"));
+        self.calls.released().map_err(failed)
+    }
+
+    /// What the function made of a batch.
+    pub(super) fn done(&self, delivered: Delivered) -> Done {
+        let Delivered { out, failed } = delivered;
+        let function = (!failed.is_empty()).then(|| (Arc::clone(&self.name), self.version.clone()));
+        let tried = |failed: &GivenUp| Try { attempts: failed.attempts, invocation: failed.invocation };
+        let tries = failed.iter().map(tried).collect();
+        let failed = failed.into_iter().map(|GivenUp { row, code, message, .. }| RowFailure { row, code, message });
+        Done { out, failed: failed.collect(), stage: Stage::Function, tries, function }
+    }
 }

@@ -1,6 +1,7 @@
 //! Running a plan: tasks on threads of their own, each reading some partitions and running the whole chain on them.
 
 mod chain;
+mod chain_calls;
 mod control;
 mod latency;
 mod letters;

@@ -182,6 +182,7 @@ impl Shared {
             every: self.plan.settings.every,
             wait: self.plan.settings.batch.wait,
             barriers: Barriers::default(),
+            calling: None,
         })
     }
 

@@ -174,3 +174,72 @@ sinks:
     assert_eq!((&rows[0]["detail-type"], &rows[0]["source"]), (&json!("Scheduled Event"), &json!("aws.events")));
     assert!(rows[0]["time"].as_str().unwrap() < rows[1]["time"].as_str().unwrap());
 }
+
+/// A back-end whose handler takes its time, and four requests at once.
+#[test]
+fn slow_calls_of_requests_that_come_one_by_one_are_under_way_together() {
+    let port = free_port();
+    let folder = Folder::with_pipeline(&format!(
+        r#"
+name: slow
+sources:
+  numbers: {{ type: http, listen: "127.0.0.1:{port}", reply: doubled, schema: {{ n: int64! }} }}
+functions:
+  twice:
+    process: [python3, handler.py]
+    payload: records
+    output: {{ n: int64!, twice: int64 }}
+    env: {{ GREETING: hello, SECONDS: "1" }}
+    timeout: 10s
+    concurrency: 4
+    batch: {{ rows: 1 }}
+transforms:
+  doubled: {{ from: numbers, call: twice }}
+parallelism: 1
+"#
+    ));
+    folder.write("handler.py", include_str!("handler.py"));
+    let running = folder.start(&["run", "pipeline.yaml"]);
+    eventually("it listens", || ask(port, "GET /", "").is_some());
+    let ask_for = |n: i64| {
+        let (status, answer) = ask(port, "POST /", &format!("{{\"n\":{n}}}")).unwrap();
+        assert!(status == 200 && answer.ends_with(&format!("\"twice\":{}}}", 2 * n)), "{answer}");
+    };
+    let together = || {
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            for n in 1..5 {
+                scope.spawn(move || ask_for(n));
+            }
+        });
+        begun.elapsed()
+    };
+    together();
+    // All copies are warm now: each call takes one second, and four of them as long.
+    let took = together();
+    assert!(took < Duration::from_millis(2500), "{took:?}");
+    running.signal("TERM");
+    running.wait(Duration::from_secs(20)).expect(0);
+}
+
+/// Rows that come one by one are gathered for a call.
+#[test]
+fn rows_wait_for_others_as_long_as_they_may() {
+    let pipeline = HANDLER
+        .replace(
+            "path: in.jsonl, schema: { n: int64! }",
+            "rate: 50, count: 40, fields: { n: { sequence: { start: 100 } } }",
+        )
+        .replace("type: file, rate", "type: generate, partitions: 1, rate")
+        .replace("batch: { rows: 3 }", "batch: { rows: 20, wait: 900ms }");
+    let folder = Folder::with_pipeline(&pipeline);
+    folder.write("handler.py", include_str!("handler.py"));
+    folder.run(&["run", "pipeline.yaml"]).expect(0);
+    let rows: Vec<Value> = folder.rows("out");
+    let expected: Vec<Value> = (100..140).map(|n| json!({ "n": n, "twice": 2 * n })).collect();
+    assert_eq!(rows, expected);
+    let used = folder.run(&["usage", "--json", "pipeline.yaml"]).expect(0).stdout;
+    let used: Value = serde_json::from_str(used.trim()).unwrap();
+    // Two full groups; a barrier every second may cut one more, twice.
+    assert!(used["invocations"].as_u64().unwrap() <= 4, "{used}");
+}

@@ -111,6 +111,10 @@ impl Function for JsonFunction {
     fn version(&self) -> &str {
         self.shared.endpoint.version()
     }
+
+    fn waits(&self) -> bool {
+        true
+    }
 }
 
 /// A copy, with buffers that are used again.
