@@ -22,7 +22,7 @@ use super::{Accounts, Bell, Calls, Copies, Dispatch, FunctionMeter, Grouping, Po
 /// Answers what it is given, when the gate of the first value is opened.
 #[derive(Default)]
 struct Gated {
-    gates: Mutex<BTreeMap<i64, (mpsc::Sender<()>, Option<mpsc::Receiver<()>>)>>,
+    gates: Mutex<BTreeMap<i64, Gate>>,
 }
 
 impl Gated {
@@ -44,6 +44,9 @@ impl Gated {
         gate.0.send(()).unwrap();
     }
 }
+
+/// Both ends, the second until the call has it.
+type Gate = (mpsc::Sender<()>, Option<mpsc::Receiver<()>>);
 
 struct Shared(Arc<Gated>);
 
@@ -94,6 +97,7 @@ fn batch(partition: &str, values: std::ops::Range<i64>) -> Batch {
         positions: values.clone().map(|n| Position::Offset(n as u64)).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     let records = RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from_iter_values(values))]).unwrap();

@@ -58,6 +58,7 @@ impl Codec for JsonCodec {
             positions: Vec::new(),
             keys: None,
             headers: None,
+            times: None,
             read_at: 0,
         };
         let decoded =

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array, cast::AsArray, new_null_array};
+use arrow_array::{
+    Array, ArrayRef, RecordBatch, UInt32Array, cast::AsArray, new_null_array, types::TimestampMillisecondType,
+};
 use arrow_select::{
     concat::{concat, concat_batches},
     take::take,
@@ -161,12 +163,14 @@ fn together(parts: &[Batch]) -> Batch {
     }
     let first = &parts[0].input;
     let keys = column(parts, &chosen, |input| input.keys.as_ref().map(|keys| Arc::new(keys.clone()) as ArrayRef));
+    let times = column(parts, &chosen, |input| input.times.as_ref().map(|times| Arc::new(times.clone()) as ArrayRef));
     let input = Input {
         source: Arc::clone(&first.source),
         partition: first.partition.clone(),
         positions,
         keys: keys.map(|keys| keys.as_binary::<i32>().clone()),
         headers: column(parts, &chosen, |input| input.headers.clone()),
+        times: times.map(|times| times.as_primitive::<TimestampMillisecondType>().clone()),
         read_at: parts.iter().map(|part| part.input.read_at).min().unwrap_or(first.read_at),
     };
     Batch { records, rows: Rows::Index(index.into()), input: Arc::new(input) }
@@ -202,6 +206,7 @@ mod tests {
             positions: values.clone().map(|n| Position::Offset(n as u64)).collect(),
             keys: Some(BinaryArray::from_iter_values(keys)),
             headers: None,
+            times: None,
             read_at: values.start,
         };
         let records = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from_iter_values(values))]).unwrap();

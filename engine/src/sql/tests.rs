@@ -49,6 +49,7 @@ pub(super) fn batch() -> Batch {
         positions: (0..4).map(Position::Offset).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     Batch { records: RecordBatch::try_new(schema(), columns).unwrap(), rows: Rows::Same, input: Arc::new(input) }
