@@ -64,7 +64,7 @@ pub fn rehearse(mut plan: Plan, rehearsal: &Rehearsal) -> Result<Seen, Error> {
     }
     let recorders = Recorders::new(&mut plan, &rehearsal.watched);
     let plan = Arc::new(plan);
-    let control = Control::new(ManualClock::at(rehearsal.now), None);
+    let control = Control::new(ManualClock::at(rehearsal.now), None, Vec::new());
     for source in &plan.sources {
         let Some(given) = rehearsal.inputs.get(&*source.name) else { continue };
         let chain = Chain::new(&plan, source, Arc::clone(&control), |sink| recorders.outlet(&plan, sink))?;
