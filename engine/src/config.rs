@@ -62,6 +62,8 @@ settings! {
         pub batch: BatchSettings,
         /// Metrics and health over HTTP.
         pub server: Option<Server>,
+        /// What functions' calls cost, for the cost that `riverhook usage` shows.
+        pub prices: Prices,
         /// Tasks of each source that run at the same time; the machine's cores unless set.
         pub parallelism: Option<Spanned<usize>>,
         /// How long stopping may take: what is not durable by then is read again by the next run.
@@ -100,6 +102,16 @@ settings! {
     pub struct Server {
         /// The address to listen on.
         pub listen: String = "127.0.0.1:9464".to_owned(),
+    }
+}
+
+settings! {
+    /// What functions' calls cost, in any currency.
+    pub struct Prices {
+        /// A GB-second, by increments of 1 ms.
+        pub gb_second: Option<f64>,
+        /// A million calls.
+        pub million_calls: Option<f64>,
     }
 }
 
@@ -199,6 +211,9 @@ settings! {
         pub max_age: Option<Duration>,
         /// How long a copy that nobody needs is kept.
         pub idle_timeout: Duration = Duration::from_secs(300),
+        /// A sink without `from` that gets, as rows, the lines that the function logs, and the START, END and REPORT of each
+        /// call. Columns: `time`, `pipeline`, `node`, `function`, `version`, `invocation`, `level`, `message`.
+        pub logs: Option<Spanned<String>>,
     }
 }
 

@@ -140,7 +140,8 @@ pub struct Usage {
     pub cold_start: Option<Duration>,
     /// The most memory that the copy has held so far, in bytes.
     pub peak_memory: usize,
-    /// Log lines of this call that were dropped because the function logs too much.
+    /// Log lines of this call that were dropped because the function logs too much. The caller says so where the lines
+    /// are read.
     pub dropped_logs: u64,
 }
 

@@ -141,7 +141,9 @@ impl Dispatch {
         let id = Uuid::new_v4();
         let origins = BatchOrigins::of(batch);
         let invocation = Invocation { id, deadline: None, origins: Some(&origins) };
-        let reply = match self.copies.take(|| self.meter.throttled()) {
+        let copy = self.copies.take(|| self.meter.throttled());
+        self.meter.started(id);
+        let reply = match copy {
             Ok(mut copy) => copy.instance().call(rows, &invocation),
             Err(error) => Reply { result: Err(error), usage: Usage::default() },
         };

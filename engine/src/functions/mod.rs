@@ -8,6 +8,9 @@ mod codec;
 mod copies;
 mod dispatch;
 mod gather;
+pub(crate) mod log;
+mod log_queue;
+mod log_source;
 mod meter;
 mod origins;
 mod policy;
@@ -20,9 +23,13 @@ pub use calls::{Bell, Calls, Part, Released};
 pub use codec::PipelineJson;
 pub use copies::{Copies, Slots};
 pub use dispatch::{Dispatch, Grouping};
-pub use meter::{Billed, FunctionMeter, report};
+pub use log::FunctionLog;
+pub use log_queue::{LogQueue, log_schema};
+pub use log_source::LogSource;
+pub use meter::{Billed, FunctionMeter};
+pub(crate) use origins::BatchOrigins;
 pub use policy::{Delivered, GivenUp, Policy};
-pub use usage::{Accounts, FLUSH, Ledger, Summary, Used};
+pub use usage::{Accounts, FLUSH, FLUSH_EVERY, Ledger, Summary, Used};
 
 /// The column in which the records of functions without `output` are passed on.
 pub const PASSTHROUGH: &str = "value";

@@ -6,13 +6,13 @@ use riverhook_udf::{Origins, RecordOrigin};
 
 /// The origins of a batch's rows.
 #[derive(Debug)]
-pub(super) struct BatchOrigins<'a> {
+pub(crate) struct BatchOrigins<'a> {
     batch: &'a Batch,
     headers: Option<&'a ListArray>,
 }
 
 impl<'a> BatchOrigins<'a> {
-    pub(super) fn of(batch: &'a Batch) -> Self {
+    pub(crate) fn of(batch: &'a Batch) -> Self {
         let headers = batch.input.headers.as_ref().and_then(|headers| headers.as_list_opt::<i32>());
         Self { batch, headers }
     }

@@ -9,18 +9,19 @@ use std::{
 
 use riverhook_config::{Diagnostics, MapReader, Node, OneOrMany, Reading, Setting, Spanned};
 use riverhook_connectors::format::schema::json_field;
-use riverhook_udf::{EventSource, Function, LogLevel, LogLine, LogSink, Metric, MetricSink, MetricValue};
+use riverhook_udf::{EventSource, Function, Metric, MetricSink, MetricValue};
 
-use super::{build::Surroundings, kinds};
+use super::{build::Surroundings, kinds, logs::LogSinks};
 use crate::{
     config::{FunctionSettings, PipelineFile},
-    functions::{Grouping, PASSTHROUGH, Policy, Slots},
+    functions::{FunctionLog, Grouping, PASSTHROUGH, Policy, Slots},
 };
 
 /// A function of the file, ready to be called.
 #[derive(Clone)]
 pub(super) struct Loaded {
     pub(super) function: Arc<dyn Function>,
+    pub(super) log: Arc<FunctionLog>,
     pub(super) policy: Policy,
     pub(super) grouping: Grouping,
     /// How many copies may run, over all nodes.
@@ -34,17 +35,25 @@ pub(super) struct Loaded {
 pub(super) struct Functions {
     loaded: Vec<(String, Option<Loaded>)>,
     called: RefCell<BTreeSet<String>>,
+    pub(super) logs: LogSinks,
 }
 
 impl Functions {
-    pub(super) fn read(file: &PipelineFile, around: &Surroundings<'_>, cx: &mut Reading<'_>) -> Self {
+    pub(super) fn read(
+        file: &PipelineFile,
+        pipeline: &Arc<str>,
+        around: &Surroundings<'_>,
+        cx: &mut Reading<'_>,
+    ) -> Self {
         let sources = event_sources(file, cx);
+        let logs = LogSinks::read(file, pipeline, cx);
         let mut kinds = kinds::Kinds { around, sources, runtime: None };
         let mut load = |named: &riverhook_config::Named<crate::config::Part>, cx: &mut Reading<'_>| {
-            (named.name.clone(), load(&named.name, &named.value.0, file.checkpoint.every, &mut kinds, cx))
+            let loaded = load((pipeline, &named.name), &named.value.0, &logs, file.checkpoint.every, &mut kinds, cx);
+            (named.name.clone(), loaded)
         };
         let loaded = file.functions.0.iter().map(|named| load(named, cx)).collect();
-        Self { loaded, called: RefCell::default() }
+        Self { loaded, called: RefCell::default(), logs }
     }
 
     /// The function of this name. Reports a name that no function has; says nothing of one that could not be loaded.
@@ -67,8 +76,9 @@ impl Functions {
 }
 
 fn load(
-    name: &str,
+    (pipeline, name): (&Arc<str>, &str),
     node: &Node,
+    logs: &LogSinks,
     every: Duration,
     kinds: &mut kinds::Kinds<'_>,
     cx: &mut Reading<'_>,
@@ -80,9 +90,12 @@ fn load(
     let settings = settings?;
     let limits = (bounds(&settings, every, node, cx), kinds::one_kind(&settings, node, cx));
     let (Some(()), Some(kind)) = limits else { return None };
-    let (function, memory) = kinds.make(name, kind, &settings, cx)?;
+    let log = FunctionLog::new(pipeline, name, logs.queue(settings.logs.as_ref()));
+    let (function, memory) = kinds.make(&log, kind, &settings, cx)?;
+    log.loaded(function.version());
     Some(Loaded {
         function,
+        log,
         policy: Policy {
             attempts: settings.retries.attempts,
             backoff: settings.retries.backoff,
@@ -163,21 +176,6 @@ pub(super) fn passthrough() -> arrow_schema::FieldRef {
     Arc::new(json_field(PASSTHROUGH, false))
 }
 
-/// Where functions' lines go: into our own log, with the function's name.
-pub(super) fn logs() -> LogSink {
-    LogSink::new(log)
-}
-
-fn log(line: &LogLine<'_>) {
-    let (function, invocation, message) = (line.function, line.invocation, line.message);
-    match line.level {
-        LogLevel::Error => tracing::error!(target: "function", function, %invocation, "{message}"),
-        LogLevel::Warn => tracing::warn!(target: "function", function, %invocation, "{message}"),
-        LogLevel::Info => tracing::info!(target: "function", function, %invocation, "{message}"),
-        LogLevel::Debug | LogLevel::Trace => tracing::debug!(target: "function", function, %invocation, "{message}"),
-    }
-}
-
 /// Where functions' own metrics go: among ours, under a name that cannot be one of ours.
 pub(super) fn own_metrics() -> MetricSink {
     MetricSink::new(|metric: &Metric<'_>| {
@@ -191,7 +189,7 @@ pub(super) fn own_metrics() -> MetricSink {
 }
 
 /// An error and what caused it, in one sentence.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

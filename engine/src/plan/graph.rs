@@ -37,6 +37,14 @@ fn arrows(plan: &Plan) -> Vec<(&str, &str)> {
     arrows
 }
 
+/// The steps whose functions log to a sink, each with that.
+fn logs(plan: &Plan) -> impl Iterator<Item = (&str, &str)> {
+    plan.steps.iter().filter_map(|step| match &step.work {
+        Work::Call(call) => Some((&*step.name, &**call.log.to_sink()?)),
+        Work::Sql(_) | Work::Alert(_) => None,
+    })
+}
+
 /// The pipeline in Mermaid.
 pub fn mermaid(plan: &Plan) -> String {
     let mut out = String::from("flowchart LR\n");
@@ -52,6 +60,9 @@ pub fn mermaid(plan: &Plan) -> String {
     }
     for (from, to) in arrows(plan) {
         let _ = writeln!(out, "  n_{from} --> n_{to}");
+    }
+    for (step, sink) in logs(plan) {
+        let _ = writeln!(out, "  n_{step} -. logs .-> n_{sink}");
     }
     if let Some(letters) = plan.letters {
         for shape in shapes(plan).iter().filter(|shape| shape.kind != "sink") {
@@ -75,6 +86,9 @@ pub fn dot(plan: &Plan) -> String {
     }
     for (from, to) in arrows(plan) {
         let _ = writeln!(out, "  \"{from}\" -> \"{to}\";");
+    }
+    for (step, sink) in logs(plan) {
+        let _ = writeln!(out, "  \"{step}\" -> \"{sink}\" [style=dotted, label=logs];");
     }
     if let Some(letters) = plan.letters {
         for shape in shapes(plan).iter().filter(|shape| shape.kind != "sink") {

@@ -11,11 +11,11 @@ use riverhook_udf::{
 
 use super::{
     build::Surroundings,
-    functions::{logs, own_metrics, passthrough, with_causes},
+    functions::{own_metrics, passthrough, with_causes},
 };
 use crate::{
     config::{FunctionSettings, Grant, Payload},
-    functions::PipelineJson,
+    functions::{FunctionLog, PipelineJson},
 };
 
 /// The code of a function.
@@ -91,25 +91,25 @@ impl Kind {
 }
 
 impl Kinds<'_> {
-    /// The function, and the bytes that a copy may use.
+    /// The function whose log this is, and the bytes that a copy may use.
     pub(super) fn make(
         &mut self,
-        name: &str,
+        log: &Arc<FunctionLog>,
         kind: Kind,
         settings: &FunctionSettings,
         cx: &mut Reading<'_>,
     ) -> Option<(Arc<dyn Function>, usize)> {
         let output = settings.output.as_ref().map(|output| Arc::clone(&output.value.0));
         match kind {
-            Kind::Wasm(path) => self.wasm(name, &path, settings, output, cx),
-            Kind::Process(command) => self.process(name, &command, settings, output, cx),
-            Kind::Http(url) => self.http(name, &url, settings, output, cx),
+            Kind::Wasm(path) => self.wasm(log, &path, settings, output, cx),
+            Kind::Process(command) => self.process(log, &command, settings, output, cx),
+            Kind::Http(url) => self.http(log, &url, settings, output, cx),
         }
     }
 
     fn wasm(
         &mut self,
-        name: &str,
+        log: &Arc<FunctionLog>,
         file: &Spanned<PathBuf>,
         settings: &FunctionSettings,
         output: Option<SchemaRef>,
@@ -150,7 +150,7 @@ impl Kinds<'_> {
                 }
             },
         };
-        match runtime.load_file(name, &path, how, logs()) {
+        match runtime.load_file(log.function(), &path, how, log.sink()) {
             Ok(function) => Some((Arc::new(function), memory)),
             Err(error) => {
                 cx.push(file.error(format!("`{shown}`: {}", with_causes(&error))));
@@ -161,7 +161,7 @@ impl Kinds<'_> {
 
     fn process(
         &self,
-        name: &str,
+        log: &Arc<FunctionLog>,
         command: &Spanned<OneOrMany<String>>,
         settings: &FunctionSettings,
         output: Option<SchemaRef>,
@@ -169,7 +169,7 @@ impl Kinds<'_> {
     ) -> Option<(Arc<dyn Function>, usize)> {
         let base = std::path::absolute(self.around.base).unwrap_or_else(|_| self.around.base.to_owned());
         let folder = settings.working_dir.as_ref().map_or_else(|| base.clone(), |folder| base.join(&folder.value));
-        let mut process = ProcessSettings::new(name, command.value.as_slice().to_vec(), &folder);
+        let mut process = ProcessSettings::new(log.function(), command.value.as_slice().to_vec(), &folder);
         process.handler = settings.handler.as_ref().map(|handler| handler.value.clone());
         process.env = env(settings);
         if let Some(memory) = &settings.memory {
@@ -182,7 +182,7 @@ impl Kinds<'_> {
             process.init_timeout = init_timeout.value;
         }
         let memory = process.limits.memory;
-        match JsonFunction::process(process, self.json(settings, output), Arc::new(PipelineJson), logs()) {
+        match JsonFunction::process(process, self.json(settings, output), Arc::new(PipelineJson), log.sink()) {
             Ok(function) => Some((Arc::new(function), memory)),
             Err(error) => {
                 cx.push(command.error(format!("this cannot run: {}", with_causes(&error))));
@@ -193,7 +193,7 @@ impl Kinds<'_> {
 
     fn http(
         &self,
-        name: &str,
+        log: &Arc<FunctionLog>,
         url: &Spanned<String>,
         settings: &FunctionSettings,
         output: Option<SchemaRef>,
@@ -204,7 +204,8 @@ impl Kinds<'_> {
         http.token = settings.token.as_ref().map(secret);
         http.hmac = settings.hmac.as_ref().map(secret);
         http.timeout = settings.timeout.unwrap_or(Duration::from_secs(30));
-        match JsonFunction::http(name, http, self.json(settings, output), Arc::new(PipelineJson), logs()) {
+        match JsonFunction::http(log.function(), http, self.json(settings, output), Arc::new(PipelineJson), log.sink())
+        {
             Ok(function) => Some((Arc::new(function), 0)),
             Err(error) => {
                 cx.push(url.error(error.to_string()));

@@ -2,6 +2,7 @@
 
 mod alert;
 mod alone;
+mod bill;
 mod build;
 mod connections;
 mod functions;
@@ -10,6 +11,7 @@ mod fuzz;
 mod graph;
 mod guarantee;
 mod kinds;
+mod logs;
 mod order;
 mod project;
 mod refusals;
@@ -31,13 +33,15 @@ use riverhook_udf::{Caller, Function};
 
 pub use alert::Alert;
 pub use alone::{Alone, Purpose, alone};
+pub use bill::{Bill, bill};
 pub use build::{Surroundings, build};
+pub(crate) use functions::with_causes;
 pub use graph::{dot, mermaid};
 pub use guarantee::{PathGuarantee, guarantees};
 
 use crate::{
     config::OnError,
-    functions::{Accounts, Copies, Dispatch, FunctionMeter, Grouping, Policy, Slots},
+    functions::{Accounts, Copies, Dispatch, FunctionLog, FunctionMeter, Grouping, LogQueue, Policy, Slots},
     sql::Branch,
 };
 
@@ -53,6 +57,9 @@ pub struct Plan {
     pub sinks: Vec<SinkNode>,
     /// Which of the sinks takes dead letters.
     pub letters: Option<usize>,
+    /// Where the rows of sinks come from that get functions' logs. They are no sources of the file: what is read of them
+    /// is not counted, and they end behind all others.
+    pub logs: Vec<LogNode>,
     /// What holds for the whole run.
     pub settings: Settings,
 }
@@ -118,6 +125,14 @@ pub struct SourceNode {
     pub edges: Vec<Edge>,
 }
 
+/// What functions log on the way to a sink.
+pub struct LogNode {
+    /// What is read of it, and where that goes.
+    pub source: SourceNode,
+    /// What functions write to.
+    pub queue: Arc<LogQueue>,
+}
+
 /// A node's event time.
 #[derive(Clone, Debug)]
 pub struct EventTime {
@@ -161,6 +176,8 @@ pub struct Call {
     pub name: Arc<str>,
     /// The function.
     pub function: Arc<dyn Function>,
+    /// What it logs.
+    pub log: Arc<FunctionLog>,
     /// What it is given.
     pub input: SchemaRef,
     /// What is done when calls fail.
@@ -184,7 +201,7 @@ impl Call {
             let caller = Caller { pipeline: Arc::clone(pipeline), node: Arc::clone(node) };
             let (function, input) = (Arc::clone(&self.function), Arc::clone(&self.input));
             let version = self.function.version();
-            let meter = FunctionMeter::new(accounts, (pipeline, node), &self.name, version, self.memory);
+            let meter = FunctionMeter::new(accounts, (pipeline, node), &self.log, version, self.memory);
             let copies = Copies::new(function, input, caller, Arc::clone(&self.slots), self.idle_timeout);
             Arc::new(Dispatch::new(copies, self.policy.clone(), self.grouping, meter))
         })

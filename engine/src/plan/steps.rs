@@ -79,6 +79,7 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
             let call = Call {
                 name: function_name.value.as_str().into(),
                 function: loaded.function,
+                log: loaded.log,
                 input,
                 policy: loaded.policy,
                 grouping: loaded.grouping,

@@ -10,8 +10,10 @@ mod support;
 
 mod functions;
 mod http;
+mod invoke;
 mod kinds;
 mod letters;
 mod limit;
+mod logs;
 mod metrics;
 mod stopping;
