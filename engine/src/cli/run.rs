@@ -124,7 +124,7 @@ struct Bookkeeping {
 impl Bookkeeping {
     fn begin(running: &Running) -> Self {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let calls = running.plan.steps.iter().any(|step| matches!(step.work, Work::Call(_)));
+        let calls = running.plan.steps.iter().any(|step| matches!(step.work, Work::Call(_)) || !step.calls.is_empty());
         let (ledger, control) = (Ledger::of(&running.plan.settings.store), Arc::clone(&running.control));
         let stopping = Arc::clone(&stop);
         let work = move || {

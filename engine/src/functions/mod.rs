@@ -7,15 +7,17 @@ mod dispatch;
 mod meter;
 mod origins;
 mod policy;
+mod scalar;
 #[cfg(test)]
 mod tests;
 mod usage;
 
-pub use codec::PipelineJson;
+pub use codec::{PipelineJson, ValueJson};
 pub use copies::{Copies, Slots};
 pub use dispatch::{Dispatch, Grouping};
 pub use meter::{Billed, FunctionMeter, report};
 pub use policy::{Delivered, GivenUp, Policy};
+pub use scalar::Scalar;
 pub use usage::{Accounts, FLUSH, Ledger, Summary, Used};
 
 /// The column in which the records of functions without `output` are passed on.

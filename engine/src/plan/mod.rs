@@ -14,6 +14,7 @@ mod order;
 mod project;
 mod refusals;
 mod replies;
+mod scalars;
 mod sinks;
 mod source;
 mod steps;
@@ -26,7 +27,12 @@ use std::{
 };
 
 use arrow_schema::SchemaRef;
-use riverhook_connectors::{format::Format, sink::Sink, source::BatchLimits, source::Source};
+use riverhook_connectors::{
+    format::{Format, schema::FunctionSignature},
+    sink::Sink,
+    source::BatchLimits,
+    source::Source,
+};
 use riverhook_udf::{Caller, Function};
 
 pub use alert::Alert;
@@ -49,6 +55,8 @@ pub struct Plan {
     pub sources: Vec<SourceNode>,
     /// Transforms and alerts, each after what it reads.
     pub steps: Vec<StepNode>,
+    /// The functions that SQL may call, whether or not any does.
+    pub functions: Vec<SqlFunction>,
     /// Its sinks; [`Plan::letters`] is one of them when dead letters go to a sink of their own.
     pub sinks: Vec<SinkNode>,
     /// Which of the sinks takes dead letters.
@@ -133,6 +141,8 @@ pub struct StepNode {
     pub name: Arc<str>,
     /// What it does.
     pub work: Work,
+    /// The functions that its SQL calls: what the branches' calls name by their index.
+    pub calls: Vec<Call>,
     /// The columns that leave it.
     pub schema: SchemaRef,
     /// What happens to rows that fail.
@@ -193,6 +203,14 @@ impl Call {
             })
         })
     }
+}
+
+/// A function that SQL may call.
+pub struct SqlFunction {
+    /// Its arguments and its result.
+    pub signature: FunctionSignature,
+    /// A call as SQL makes it.
+    pub call: Call,
 }
 
 /// A sink.

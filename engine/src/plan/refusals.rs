@@ -7,7 +7,7 @@ type Later = &'static [(&'static str, &'static str)];
 
 const FILE: Later = &[("delivery", "exactly-once delivery"), ("late", "late rows")];
 const TRANSFORM: Later = &[("late", "late rows")];
-const FUNCTION: Later = &[("signature", "functions in SQL"), ("logs", "functions' logs as rows")];
+const FUNCTION: Later = &[("logs", "functions' logs as rows")];
 /// Connectors, and what they would be.
 const CONNECTORS: Later = &[
     ("postgres", "change data capture"),
