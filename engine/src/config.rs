@@ -7,7 +7,10 @@ use std::{path::PathBuf, time::Duration};
 use riverhook_config::{
     ByteSize, DurationRange, Map, Node, OneOrMany, Reading, Secret, Setting, Shape, Spanned, choices, settings,
 };
-use riverhook_connectors::format::{Format, schema::SchemaSetting};
+use riverhook_connectors::format::{
+    Format,
+    schema::{FunctionSignature, SchemaSetting},
+};
 
 /// A part of the file that is read later, when it is known what it is.
 #[derive(Clone, Debug)]
@@ -195,6 +198,9 @@ settings! {
         /// The columns of the records that it answers, where its code cannot say; without them each record is passed on
         /// as JSON in the column `value`.
         pub output: Option<Spanned<SchemaSetting>>,
+        /// Makes it a function of SQL: its arguments and its result, such as
+        /// `(ip: string) -> struct<country: string, lat: float64>`.
+        pub signature: Option<Spanned<FunctionSignature>>,
         /// Copies that may run at the same time; the machine's cores unless set.
         pub concurrency: Option<Spanned<usize>>,
         /// How many records one call gets.

@@ -21,13 +21,14 @@ use uuid::Uuid;
 use super::{FAILED, WRONG, load::load};
 use crate::{
     functions::{BatchOrigins, log},
-    plan::{Call, Plan, Work, with_causes},
+    plan::{Call, Plan, SqlFunction, Work, with_causes},
     run::{rows_from_json, rows_to_json},
 };
 
 #[derive(Args)]
 #[command(after_help = "\
 The event is what the node that calls the function would give it: one record as a JSON object, or several in an array.
+For a function that SQL calls, that is its arguments by name, and the result is the column `value`.
 The result goes to standard output, one record a line, and so does an error, as {\"errorMessage\", \"errorType\"}; logs
 and the report go to standard error. Exit codes: 0 answered, 1 it failed, 2 the file or the event is wrong.
 
@@ -83,21 +84,23 @@ fn event(path: &PathBuf) -> Result<Vec<Value>, String> {
     }
 }
 
-/// The node that calls the function.
+/// The function, and the node that calls it. SQL calls it in the same way from every node, so that one stands for all;
+/// where none does, its name stands for the node's.
 fn find<'p>(plan: &'p Plan, arguments: &InvokeArguments) -> Result<(&'p Arc<str>, &'p Call), String> {
-    let calls = plan.steps.iter().filter_map(|step| match &step.work {
-        Work::Call(call) if *call.name == *arguments.function => Some((&step.name, call)),
+    let nodes = plan.steps.iter().filter_map(|step| match &step.work {
+        Work::Call(call) => Some((&step.name, call)),
         _ => None,
     });
-    let calls: Vec<_> = calls.collect();
+    let sql = plan.functions.iter().map(|SqlFunction { call, .. }| {
+        let caller = plan.steps.iter().find(|step| step.calls.iter().any(|other| other.name == call.name));
+        (caller.map_or(&call.name, |step| &step.name), call)
+    });
+    let all: Vec<_> = nodes.chain(sql).collect();
+    let calls: Vec<_> = all.iter().filter(|(_, call)| *call.name == *arguments.function).copied().collect();
     let names = || calls.iter().map(|(node, _)| format!("`{node}`")).collect::<Vec<_>>().join(", ");
     match (&arguments.node, calls.as_slice()) {
         (_, []) => {
-            let functions = plan.steps.iter().filter_map(|step| match &step.work {
-                Work::Call(call) => Some(&*call.name),
-                _ => None,
-            });
-            let near = riverhook_config::nearest(&arguments.function, functions);
+            let near = riverhook_config::nearest(&arguments.function, all.iter().map(|(_, call)| &*call.name));
             let help = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             Err(format!("no node of {} calls a function `{}`{help}", arguments.file.display(), arguments.function))
         }

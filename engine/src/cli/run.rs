@@ -127,15 +127,8 @@ const TELL: u32 = 2;
 impl Bookkeeping {
     fn begin(running: &Running) -> Self {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let logs: Vec<Arc<FunctionLog>> = running
-            .plan
-            .steps
-            .iter()
-            .filter_map(|step| match &step.work {
-                Work::Call(call) => Some(Arc::clone(&call.log)),
-                _ => None,
-            })
-            .collect();
+        let calls = running.plan.steps.iter().flat_map(StepNode::calls);
+        let logs: Vec<Arc<FunctionLog>> = calls.map(|call| Arc::clone(&call.log)).collect();
         if logs.is_empty() {
             return Self { stop, thread: None };
         }

@@ -118,7 +118,7 @@ fn bench(concurrency: usize, ordered: bool) -> Bench {
     let function = Arc::new(Shared(Arc::clone(&gated)));
     let copies = Copies::new(function, schema(), Caller::default(), Slots::new(concurrency), Duration::from_secs(60));
     let log = FunctionLog::new(&"p".into(), "f", None);
-    let meter = FunctionMeter::new(&Accounts::default(), (&"p".into(), &"n".into()), &log, "v", 0);
+    let meter = FunctionMeter::new(&Accounts::default(), ("p", "n"), &log, "v", 0);
     let grouping = Grouping { rows: 1, bytes: usize::MAX, wait: Duration::ZERO };
     let dispatch = Arc::new(Dispatch::new(copies, policy, grouping, meter));
     let calls = Calls::new(dispatch, ManualClock::at(0), Arc::clone(&bell), true);

@@ -14,13 +14,14 @@ mod log_source;
 mod meter;
 mod origins;
 mod policy;
+mod scalar;
 #[cfg(test)]
 mod tests;
 mod usage;
 mod workers;
 
 pub use calls::{Bell, Calls, Part, Released};
-pub use codec::PipelineJson;
+pub use codec::{PipelineJson, ValueJson};
 pub use copies::{Copies, Slots};
 pub use dispatch::{Dispatch, Grouping};
 pub use log::FunctionLog;
@@ -29,6 +30,7 @@ pub use log_source::LogSource;
 pub use meter::{Billed, FunctionMeter};
 pub(crate) use origins::BatchOrigins;
 pub use policy::{Delivered, GivenUp, Policy};
+pub use scalar::Scalar;
 pub use usage::{Accounts, FLUSH, FLUSH_EVERY, Ledger, Summary, Used};
 
 /// The column in which the records of functions without `output` are passed on.

@@ -14,8 +14,8 @@ use riverhook_config::{Diagnostics, Entry, Map, MapReader, Node, Reading};
 use riverhook_connectors::source::BatchLimits;
 
 use super::{
-    Edge, EventTime, Plan, Settings, SinkNode, SourceNode, StepNode, connections, functions::Functions, order, project,
-    refusals, replies, sinks, source, steps,
+    Edge, EventTime, Plan, Settings, SinkNode, SourceNode, SqlFunction, StepNode, connections, functions::Functions,
+    order, project, refusals, replies, scalars, sinks, source, steps,
 };
 use crate::{
     config::{OnError, Part, PipelineFile, Prices},
@@ -82,6 +82,7 @@ pub fn build(root: &Node, around: &Surroundings<'_>, planner: &Planner, cx: &mut
     let names = names(&file, cx);
     connections::check(&file, cx);
     let functions = Functions::read(&file, &pipeline, around, cx);
+    let planner = &scalars::planner(planner, &functions, &file, cx);
     let mut builder = Builder {
         file,
         base: around.base.to_owned(),
@@ -109,8 +110,12 @@ pub fn build(root: &Node, around: &Surroundings<'_>, planner: &Planner, cx: &mut
     connect(&mut sources, &mut steps, &sinks);
     replies::connect(&mut sources, &steps, cx)?;
     project::narrow(&mut sources, &steps);
+    let functions = builder.functions.scalars().filter_map(|(name, loaded, scalar)| {
+        Some(SqlFunction { signature: scalar.signature.clone(), call: loaded.sql_call(name)? })
+    });
+    let functions = functions.collect();
     let logs = builder.functions.logs.nodes(&sinks);
-    Some(Plan { name: builder.pipeline, sources, steps, sinks, letters, logs, settings: settings? })
+    Some(Plan { name: builder.pipeline, sources, steps, functions, sinks, letters, logs, settings: settings? })
 }
 
 pub(super) fn check_name(file: &PipelineFile, cx: &mut Reading<'_>) -> Option<String> {
@@ -246,7 +251,7 @@ fn names(file: &PipelineFile, cx: &mut Reading<'_>) -> BTreeMap<String, Kind> {
     names
 }
 
-fn is_word(name: &str) -> bool {
+pub(super) fn is_word(name: &str) -> bool {
     let mut letters = name.chars();
     letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')

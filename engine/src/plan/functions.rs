@@ -3,15 +3,22 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use arrow_schema::SchemaRef;
 use riverhook_config::{Diagnostics, MapReader, Node, OneOrMany, Reading, Setting, Spanned};
 use riverhook_connectors::format::schema::json_field;
 use riverhook_udf::{EventSource, Function, Metric, MetricSink, MetricValue};
 
-use super::{build::Surroundings, kinds, logs::LogSinks};
+use super::{
+    Call,
+    build::Surroundings,
+    kinds,
+    logs::LogSinks,
+    scalars::{self, ScalarFunction},
+};
 use crate::{
     config::{FunctionSettings, PipelineFile},
     functions::{FunctionLog, Grouping, PASSTHROUGH, Policy, Slots},
@@ -22,13 +29,42 @@ use crate::{
 pub(super) struct Loaded {
     pub(super) function: Arc<dyn Function>,
     pub(super) log: Arc<FunctionLog>,
-    pub(super) policy: Policy,
-    pub(super) grouping: Grouping,
+    /// As SQL calls it.
+    pub(super) scalar: Option<ScalarFunction>,
+    policy: Policy,
+    grouping: Grouping,
     /// How many copies may run, over all nodes.
-    pub(super) slots: Arc<Slots>,
-    pub(super) idle_timeout: Duration,
+    slots: Arc<Slots>,
+    idle_timeout: Duration,
     /// Bytes that a copy may use.
-    pub(super) memory: usize,
+    memory: usize,
+}
+
+impl Loaded {
+    /// A call with rows of `input`: of the function itself, or as SQL calls it.
+    pub(super) fn call(&self, name: &str, function: &Arc<dyn Function>, input: SchemaRef) -> Call {
+        Call {
+            name: name.into(),
+            function: Arc::clone(function),
+            log: Arc::clone(&self.log),
+            input,
+            policy: self.policy.clone(),
+            grouping: self.grouping,
+            slots: Arc::clone(&self.slots),
+            idle_timeout: self.idle_timeout,
+            memory: self.memory,
+            dispatch: OnceLock::new(),
+        }
+    }
+
+    /// A call as SQL makes it.
+    pub(super) fn sql_call(&self, name: &str) -> Option<Call> {
+        let scalar = self.scalar.as_ref()?;
+        let mut call = self.call(name, &scalar.function, Arc::clone(&scalar.signature.arguments));
+        // Answers find their rows again, so that only what failed runs once more, and the order is kept all the same.
+        call.policy.ordered = false;
+        Some(call)
+    }
 }
 
 /// The functions of the file by name; `None` for one that could not be loaded.
@@ -69,9 +105,32 @@ impl Functions {
         }
     }
 
-    /// Whether a transform calls the function.
+    /// Whether a node calls the function.
     pub(super) fn is_called(&self, name: &str) -> bool {
         self.called.borrow().contains(name)
+    }
+
+    /// Whether SQL may call the function.
+    pub(super) fn is_scalar(&self, name: &str) -> bool {
+        self.scalars().any(|(known, _, _)| known == name)
+    }
+
+    /// The functions that SQL may call.
+    pub(super) fn scalars(&self) -> impl Iterator<Item = (&str, &Loaded, &ScalarFunction)> {
+        self.loaded.iter().filter_map(|(name, loaded)| {
+            let loaded = loaded.as_ref()?;
+            Some((name.as_str(), loaded, loaded.scalar.as_ref()?))
+        })
+    }
+
+    /// The calls of a node whose SQL calls these functions.
+    pub(super) fn sql_calls(&self, names: &[String]) -> Vec<Call> {
+        self.called.borrow_mut().extend(names.iter().cloned());
+        let call = |name: &String| {
+            let (_, loaded, _) = self.scalars().find(|(known, ..)| known == name)?;
+            loaded.sql_call(name)
+        };
+        names.iter().map(|name| call(name).expect("SQL was planned with these functions")).collect()
     }
 }
 
@@ -84,18 +143,23 @@ fn load(
     cx: &mut Reading<'_>,
 ) -> Option<Loaded> {
     let mut map = MapReader::new(node);
-    super::refusals::function(&mut map, cx);
     let settings = FunctionSettings::read_fields(&mut map, cx);
     map.finish(cx);
     let settings = settings?;
-    let limits = (bounds(&settings, every, node, cx), kinds::one_kind(&settings, node, cx));
-    let (Some(()), Some(kind)) = limits else { return None };
+    let limits =
+        (bounds(&settings, every, node, cx), kinds::one_kind(&settings, node, cx), one_answer(&settings, node, cx));
+    let (Some(()), Some(kind), Some(())) = limits else { return None };
     let log = FunctionLog::new(pipeline, name, logs.queue(settings.logs.as_ref()));
-    let (function, memory) = kinds.make(&log, kind, &settings, cx)?;
+    let kinds::Made { function, scalar, memory } = kinds.make(&log, kind, &settings, cx)?;
     log.loaded(function.version());
+    let scalar = match settings.signature.as_ref().zip(scalar) {
+        Some((signature, function)) => Some(scalars::checked(name, signature, function, cx)?),
+        None => None,
+    };
     Some(Loaded {
         function,
         log,
+        scalar,
         policy: Policy {
             attempts: settings.retries.attempts,
             backoff: settings.retries.backoff,
@@ -112,6 +176,18 @@ fn load(
         idle_timeout: settings.idle_timeout,
         memory,
     })
+}
+
+/// What it answers is said once.
+fn one_answer(settings: &FunctionSettings, node: &Node, cx: &mut Reading<'_>) -> Option<()> {
+    if settings.signature.is_none() || settings.output.is_none() {
+        return Some(());
+    }
+    let place = node.get("output").unwrap_or(node);
+    cx.push(
+        place.error("`output` and `signature` both say what it answers").help("the result of `signature` is enough"),
+    );
+    None
 }
 
 /// Numbers that must be in a range.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Edge, Plan, Work};
+use super::{Edge, Plan, StepNode, Work};
 
 /// One node of the drawing.
 struct Shape<'a> {
@@ -14,12 +14,17 @@ struct Shape<'a> {
 fn shapes(plan: &Plan) -> Vec<Shape<'_>> {
     let sources =
         plan.sources.iter().map(|source| Shape { name: &source.name, label: source.name.to_string(), kind: "source" });
+    // The functions of a node stand behind its name.
+    let calling = |step: &StepNode| {
+        let functions: Vec<&str> = step.calls.iter().map(|call| &*call.name).collect();
+        if functions.is_empty() { step.name.to_string() } else { format!("{} ({})", step.name, functions.join(", ")) }
+    };
     let steps = plan.steps.iter().map(|step| match &step.work {
-        Work::Sql(_) => Shape { name: &step.name, label: step.name.to_string(), kind: "sql" },
+        Work::Sql(_) => Shape { name: &step.name, label: calling(step), kind: "sql" },
         Work::Call(call) => {
             Shape { name: &step.name, label: format!("{} ({})", step.name, call.name), kind: "function" }
         }
-        Work::Alert(_) => Shape { name: &step.name, label: step.name.to_string(), kind: "alert" },
+        Work::Alert(_) => Shape { name: &step.name, label: calling(step), kind: "alert" },
     });
     let sinks = plan.sinks.iter().map(|sink| Shape { name: &sink.name, label: sink.name.to_string(), kind: "sink" });
     sources.chain(steps).chain(sinks).collect()

@@ -16,6 +16,7 @@ mod order;
 mod project;
 mod refusals;
 mod replies;
+mod scalars;
 mod sinks;
 mod source;
 mod steps;
@@ -28,7 +29,12 @@ use std::{
 };
 
 use arrow_schema::SchemaRef;
-use riverhook_connectors::{format::Format, sink::Sink, source::BatchLimits, source::Source};
+use riverhook_connectors::{
+    format::{Format, schema::FunctionSignature},
+    sink::Sink,
+    source::BatchLimits,
+    source::Source,
+};
 use riverhook_udf::{Caller, Function};
 
 pub use alert::Alert;
@@ -53,6 +59,8 @@ pub struct Plan {
     pub sources: Vec<SourceNode>,
     /// Transforms and alerts, each after what it reads.
     pub steps: Vec<StepNode>,
+    /// The functions that SQL may call, whether or not any does.
+    pub functions: Vec<SqlFunction>,
     /// Its sinks; [`Plan::letters`] is one of them when dead letters go to a sink of their own.
     pub sinks: Vec<SinkNode>,
     /// Which of the sinks takes dead letters.
@@ -148,6 +156,8 @@ pub struct StepNode {
     pub name: Arc<str>,
     /// What it does.
     pub work: Work,
+    /// The functions that its SQL calls: what the branches' calls name by their index.
+    pub calls: Vec<Call>,
     /// The columns that leave it.
     pub schema: SchemaRef,
     /// What happens to rows that fail.
@@ -158,6 +168,17 @@ pub struct StepNode {
     pub inputs: Vec<Arc<str>>,
     /// Where the rows go.
     pub edges: Vec<Edge>,
+}
+
+impl StepNode {
+    /// All functions that it calls, by itself or in its SQL.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        let own = match &self.work {
+            Work::Call(call) => Some(call),
+            Work::Sql(_) | Work::Alert(_) => None,
+        };
+        own.into_iter().chain(&self.calls)
+    }
 }
 
 /// What a step does.
@@ -206,6 +227,14 @@ impl Call {
             Arc::new(Dispatch::new(copies, self.policy.clone(), self.grouping, meter))
         })
     }
+}
+
+/// A function that SQL may call.
+pub struct SqlFunction {
+    /// Its arguments and its result.
+    pub signature: FunctionSignature,
+    /// A call as SQL makes it.
+    pub call: Call,
 }
 
 /// A sink.

@@ -121,7 +121,7 @@ impl Chain {
                 }
                 Edge::Step { step, branch } => {
                     let node = &plan.steps[step];
-                    if let Some(Step { machine: Machine::Sql(branches), .. }) = self.steps.get_mut(&step) {
+                    if let Some(Step { machine: Machine::Sql { branches, .. }, .. }) = self.steps.get_mut(&step) {
                         branches[branch] = Some(bind(plan, step, branch, schema)?);
                         continue;
                     }
@@ -216,6 +216,7 @@ impl Chain {
 
     /// The newest barrier that every sink has answered, the dead letters' included.
     pub(super) fn poll(&mut self) -> Result<Epoch, Error> {
+        self.steps.values().for_each(|step| step.machine.tick());
         self.due()?;
         self.answer();
         let mut durable = self.sent;
@@ -311,21 +312,21 @@ impl Chain {
     /// Passes on what a step made of a batch.
     pub(super) fn made(&mut self, step: usize, batch: &Batch, done: Done) -> Result<(), Error> {
         let node = self.steps.get_mut(&step).expect("edges lead to steps of this chain");
-        for failed in &done.failed {
-            node.meter.failures.count(done.stage, failed.code);
+        for failed in &done.failures {
+            failed.rows.iter().for_each(|row| node.meter.failures.count(failed.stage, row.code));
         }
         if let Some(answers) = &mut self.answers {
             answers.rows(step, &done.out);
         }
         let edges = Arc::clone(&node.edges);
         node.meter.rows_out(done.out.iter().map(|batch| batch.records.num_rows()).sum());
-        if !done.failed.is_empty() {
-            let (name, on_error) = (Arc::clone(&node.name), node.on_error);
-            let function = done.function.as_ref().map(|(name, version)| (&**name, version.as_str()));
-            let (stage, tries) = (done.stage, done.tries.as_slice());
+        let (name, on_error) = (Arc::clone(&node.name), node.on_error);
+        for failed in &done.failures {
+            let function = failed.function.as_ref().map(|(name, version)| (&**name, version.as_str()));
+            let (stage, tries) = (failed.stage, failed.tries.as_slice());
             let failing = Failing { node: &name, stage, attempts: 1, tries, on_error, function };
             let mut json = row_encoder(&batch.records.schema())?;
-            self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &done.failed)?;
+            self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &failed.rows)?;
         }
         done.out.into_iter().try_for_each(|batch| self.send_all(&edges, &Message::Batch(batch)))
     }

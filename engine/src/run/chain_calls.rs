@@ -70,7 +70,6 @@ impl Chain {
         for at in 0..self.calling.len() {
             let step = self.calling[at];
             let Some(call) = self.call(step) else { continue };
-            call.calls.tick();
             let parts = call.calls.due();
             if parts.is_empty() { self.release(step)? } else { self.begin(step, parts)? }
         }

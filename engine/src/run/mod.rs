@@ -12,6 +12,7 @@ mod pipeline;
 mod rehearsal;
 mod replies;
 mod source_stage;
+mod sql_calls;
 mod task;
 
 pub(crate) use chain::rows_to_json;

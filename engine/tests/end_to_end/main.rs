@@ -16,4 +16,5 @@ mod letters;
 mod limit;
 mod logs;
 mod metrics;
+mod sql_functions;
 mod stopping;

@@ -20,7 +20,11 @@ pub use given::Given;
 pub(crate) use given::decode as rows_from_json;
 pub use stub::Answer;
 
-use self::{given::Records, recorder::Recorder, stub::stub};
+use self::{
+    given::Records,
+    recorder::Recorder,
+    stub::{scalar_stub, stub},
+};
 use super::{chain::Chain, control::Control, meter::SinkMeter, outlet::Outlet, source_stage::SourceStage};
 use crate::{
     error::Error,
@@ -60,6 +64,11 @@ pub fn rehearse(mut plan: Plan, rehearsal: &Rehearsal) -> Result<Seen, Error> {
             && let Some(answer) = rehearsal.answers.get(&*call.name)
         {
             call.function = stub(&call.name, answer, &step.schema)?;
+        }
+        for call in &mut step.calls {
+            if let Some(answer) = rehearsal.answers.get(&*call.name) {
+                call.function = scalar_stub(call, answer)?;
+            }
         }
     }
     let recorders = Recorders::new(&mut plan, &rehearsal.watched);
