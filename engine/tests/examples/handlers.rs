@@ -73,6 +73,42 @@ fn thumbnail() {
     assert!(letter["error_message"].as_str().unwrap().contains("UnidentifiedImageError"), "{letter:#}");
 }
 
+/// Without `BUCKETS` the same files read and write S3. A stand-in for AWS's client notes what they ask of it.
+#[test]
+fn thumbnails_handler_on_lambda() {
+    let Some(python) = python("examples::thumbnails_handler_on_lambda") else { return };
+    let folder = copied(&["thumbnail"]);
+    folder.write(
+        "thumbnail/boto3.py",
+        r#"
+import io
+
+class S3:
+    def get_object(self, Bucket, Key):
+        print("get", Bucket, Key)
+        return {"Body": io.BytesIO(open("inbox/" + Key, "rb").read())}
+
+    def put_object(self, Bucket, Key, Body):
+        print("put", Bucket, Key, Body[:4], Body[8:12])
+
+def client(name):
+    return {"s3": S3()}[name]
+"#,
+    );
+    let object = r#"{"bucket": {"name": "photos"}, "object": {"key": "flower+with+stem.png"}}"#;
+    let program = format!("import app; print(app.handler({{'Records': [{{'s3': {object}}}]}}, None)[0]['width'])");
+    let mut command = Command::new(python);
+    command.args(["-c", &program]).current_dir(folder.file("thumbnail"));
+    let ran = command.env_remove("BUCKETS").env("THUMBNAILS", "small").output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(
+        said.starts_with("get photos flower with stem.png\nput small flower with stem.png.webp b'RIFF' b'WEBP'\n"),
+        "{said}"
+    );
+    assert!(said.ends_with("\n128\n"), "{said}");
+}
+
 #[test]
 fn watermark_compress() {
     if Command::new("node").arg("--version").stdout(Stdio::null()).status().is_err() {
