@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use arrow_array::builder::{BinaryBuilder, ListBuilder, StringBuilder, StructBuilder};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array as _, Int64Array, ListArray, RecordBatch, StringArray, UInt64Array};
-use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow_array::{Array as _, ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, UInt64Array};
+use arrow_schema::{DataType, Field, Fields, Schema};
 use serde_json::{Value, json};
 
 use self::support::{ArrowJson, passthrough};
@@ -248,8 +248,8 @@ fn a_tick_and_a_request_on_their_own_are_events() {
     let tick = ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"];
     let request = ["version", "rawPath", "headers", "requestContext", "body", "isBase64Encoded"];
     for (source, names, one) in [("clock", &tick[..], "detail-type"), ("requests", &request[..], "rawPath")] {
-        let column = |name: &&str| (*name, Arc::new(StringArray::from(vec![*name])) as _);
-        let row = RecordBatch::try_from_iter(names.iter().map(column)).unwrap();
+        let columns = names.iter().map(|name| (*name, Arc::new(StringArray::from(vec![*name])) as ArrayRef));
+        let row = RecordBatch::try_from_iter(columns).unwrap();
         let from = from(source, &[("p", 1)]);
         let single = JsonSettings { single: true, ..settings() };
         let event = call(single.clone(), &row, Some(&from), b"").event();
