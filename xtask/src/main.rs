@@ -12,6 +12,7 @@ mod maven;
 mod policy;
 mod process;
 mod programs;
+mod sdk;
 mod steps;
 mod testing;
 
@@ -49,6 +50,9 @@ enum Task {
     LambdaClients,
     /// Feed damaged input to the reader of pipeline files, the planner and the decoders, for some time each
     Fuzz(FuzzArgs),
+    /// Install the SDKs for functions and print how tests find them
+    #[command(after_help = sdk::HELP)]
+    FunctionSdks,
     /// Everything a change must pass: format, lints, docs, policy, compose file, house rules, tests
     Ci,
 }
@@ -110,6 +114,10 @@ fn run(cli: Cli) -> Result<()> {
         Task::Fuzz(args) => {
             enter_workspace()?;
             testing::fuzz(args.seconds, &interrupt)
+        }
+        Task::FunctionSdks => {
+            enter_workspace()?;
+            sdk::print(&cache, &interrupt)
         }
         Task::Ci => {
             enter_workspace()?;

@@ -10,6 +10,7 @@ use crate::cache::Cache;
 use crate::kafka::Broker;
 use crate::lambda::Clients;
 use crate::process::{self, Interrupt};
+use crate::sdk::Sdks;
 
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
@@ -31,8 +32,8 @@ const SERVERS: [&str; 1] = ["kafka*"];
 /// The name that selects those targets.
 const ONLY_SERVERS: &str = "servers";
 
-/// The packages whose tests run handlers with AWS's clients.
-const WITH_HANDLERS: [&str; 2] = ["riverhook", "riverhook-udf"];
+/// The packages whose tests run handlers with AWS's clients and build functions with the SDKs.
+const WITH_FUNCTIONS: [&str; 2] = ["riverhook", "riverhook-udf"];
 
 /// Which tests to run; the default is all.
 #[derive(Default)]
@@ -58,9 +59,9 @@ impl Selection {
         arguments
     }
 
-    /// Whether tests may be among them that need AWS's clients.
-    fn needs_clients(&self) -> bool {
-        self.packages.is_empty() || self.packages.iter().any(|package| WITH_HANDLERS.contains(&package.as_str()))
+    /// Whether tests may be among them that need AWS's clients and the SDKs.
+    fn uses_functions(&self) -> bool {
+        self.packages.is_empty() || self.packages.iter().any(|package| WITH_FUNCTIONS.contains(&package.as_str()))
     }
 
     /// The name filters for the test binaries.
@@ -88,9 +89,13 @@ pub(crate) fn fuzz(seconds: u64, interrupt: &Interrupt) -> Result<()> {
 pub(crate) fn run(wanted: &Selection, keep: bool, cache: &Cache, interrupt: &Interrupt) -> Result<()> {
     // Asked before the build, which may put a new file at this path.
     let this_program = env::current_exe().context("cannot tell where this program is")?;
+    let sdks = match wanted.uses_functions() {
+        true => Some(Sdks::prepare(cache, interrupt)?),
+        false => None,
+    };
     process::run(cargo().args(wanted.arguments()).arg("--no-run"), interrupt)?;
 
-    let clients = match wanted.needs_clients() {
+    let clients = match wanted.uses_functions() {
         true => Some(Clients::prepare(cache, interrupt)?),
         false => None,
     };
@@ -98,6 +103,7 @@ pub(crate) fn run(wanted: &Selection, keep: bool, cache: &Cache, interrupt: &Int
     let mut broker = Broker::start(None, None, cache, interrupt)?;
     println!("xtask: Kafka is ready after {:.1} s", begun.elapsed().as_secs_f64());
     let mut tests = cargo();
+    tests.envs(sdks.iter().flat_map(Sdks::environment));
     tests
         .args(wanted.arguments())
         .arg("--no-fail-fast")

@@ -22,7 +22,7 @@ use super::{FAILED, load::load, progress::Progress, report};
 use crate::{
     error::Error,
     functions::{FLUSH_EVERY, FunctionLog, Ledger},
-    plan::Work,
+    plan::StepNode,
     run::{Options, Running, start},
     server,
 };

@@ -223,12 +223,18 @@ fn event_sources(file: &PipelineFile, cx: &Reading<'_>) -> BTreeMap<String, Even
     let mut quiet = Diagnostics::new();
     let mut quietly = Reading::new(cx.environment(), &mut quiet);
     let mut text = |node: Option<&Node>| node.and_then(|node| String::read(node, &mut quietly));
-    let mut kinds: Vec<(String, Option<String>, Option<&Node>)> = Vec::new();
+    let mut kinds = Vec::new();
     for named in &file.sources.0 {
         let node = &named.value.0;
         let connection = text(node.get("connection")).and_then(|name| file.connections.get(&name)).map(|part| &part.0);
         let kind = text(node.get("type")).or_else(|| text(connection.and_then(|node| node.get("type"))));
-        kinds.push((named.name.clone(), kind, node.get("brokers").or_else(|| connection?.get("brokers"))));
+        let own = |key: &str| node.get(key).or_else(|| connection?.get(key));
+        let form = match kind.as_deref() {
+            Some("file") => own("format").map(|format| format.get("type").unwrap_or(format)),
+            Some("http") => own("shape"),
+            _ => None,
+        };
+        kinds.push((named.name.clone(), kind, text(form), own("brokers")));
     }
     let mut brokers = |node: Option<&Node>| {
         let brokers = node.and_then(|node| OneOrMany::<String>::read(node, &mut quietly));
@@ -236,11 +242,13 @@ fn event_sources(file: &PipelineFile, cx: &Reading<'_>) -> BTreeMap<String, Even
     };
     kinds
         .into_iter()
-        .map(|(name, kind, servers)| {
-            let source = match kind.as_deref() {
-                Some("kafka") => EventSource::Kafka { brokers: brokers(servers) },
-                Some("schedule") => EventSource::Schedule,
-                kind => EventSource::Other { kind: kind.unwrap_or("unknown").to_owned(), arn: None },
+        .map(|(name, kind, form, servers)| {
+            let source = match (kind.as_deref(), form.as_deref()) {
+                (Some("kafka"), _) => EventSource::Kafka { brokers: brokers(servers) },
+                (Some("schedule"), _) => EventSource::Schedule,
+                (Some("file"), Some("bytes")) => EventSource::Files,
+                (Some("http"), Some("function_url")) => EventSource::Requests,
+                (kind, _) => EventSource::Other { kind: kind.unwrap_or("unknown").to_owned(), arn: None },
             };
             (name, source)
         })

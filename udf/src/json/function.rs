@@ -139,7 +139,7 @@ impl Instance for JsonInstance {
         if batch.num_rows() == 0 {
             return Reply { result: Ok(shared.nothing()), usage: Usage::default() };
         }
-        let event = Event::new(&shared.settings, batch.schema_ref(), batch.num_rows(), invocation);
+        let event = Event::new(&shared.settings, batch, invocation);
         if let Err(error) = self.write(&event, batch) {
             return Reply { result: Err(error), usage: Usage::default() };
         }
