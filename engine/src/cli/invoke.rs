@@ -154,6 +154,7 @@ fn as_if_read(plan: &Plan, node: &Arc<str>, records: RecordBatch) -> Batch {
         positions: (0..records.num_rows() as u64).map(Position::Offset).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: SystemClock::shared().now_micros(),
     };
     Batch { records, rows: Rows::Same, input: Arc::new(input) }

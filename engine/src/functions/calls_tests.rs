@@ -17,7 +17,7 @@ use riverhook_connectors::{
 };
 use riverhook_udf::{Caller, Function, Instance, Invocation, OpenError, Origin, Outcome, Reply, Usage};
 
-use super::{Accounts, Bell, Calls, Copies, Dispatch, FunctionMeter, Grouping, Policy, Released, Slots};
+use super::{Accounts, Bell, Calls, Copies, Dispatch, FunctionLog, FunctionMeter, Grouping, Policy, Released, Slots};
 
 /// Answers what it is given, when the gate of the first value is opened.
 #[derive(Default)]

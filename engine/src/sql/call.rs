@@ -143,12 +143,14 @@ fn traceable(batch: Batch) -> Batch {
     let of_records = |column: &dyn Array| index.and_then(|index| take(column, index, None).ok());
     let positions = index.into_iter().flat_map(|index| index.values());
     let keys = input.keys.as_ref().and_then(|keys| of_records(keys));
+    let times = input.times.as_ref().and_then(|times| of_records(times));
     let input = Input {
         source: Arc::clone(&input.source),
         partition: input.partition.clone(),
         positions: positions.filter_map(|record| input.positions.get(*record as usize).copied()).collect(),
         keys: keys.and_then(|keys| keys.as_any().downcast_ref().cloned()),
         headers: input.headers.as_ref().and_then(|headers| of_records(headers)),
+        times: times.and_then(|times| times.as_any().downcast_ref().cloned()),
         read_at: input.read_at,
     };
     Batch { records: batch.records, rows: Rows::Same, input: Arc::new(input) }

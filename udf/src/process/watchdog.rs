@@ -192,5 +192,6 @@ fn look_at_all(thorough: bool) -> bool {
     });
     let machine = family::machine_total().unwrap_or(usize::MAX);
     let looked = running.iter().filter(|watched| watched.running.load(Ordering::SeqCst));
-    looked.fold(false, |growing, watched| watched.look(thorough, machine) || growing)
+    // All of them, also behind one that grows.
+    looked.filter(|watched| watched.look(thorough, machine)).count() > 0
 }
