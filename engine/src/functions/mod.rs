@@ -16,6 +16,7 @@ pub use copies::{Copies, Slots};
 pub use dispatch::{Dispatch, Grouping};
 pub use meter::{Billed, FunctionMeter, report};
 pub use policy::{Delivered, GivenUp, Policy};
+pub(crate) use usage::day;
 pub use usage::{Accounts, FLUSH, Ledger, Summary, Used};
 
 /// The column in which the records of functions without `output` are passed on.

@@ -38,6 +38,7 @@ pub use guarantee::{PathGuarantee, guarantees};
 use crate::{
     config::OnError,
     functions::{Accounts, Copies, Dispatch, FunctionMeter, Grouping, Policy, Slots},
+    run::FailedRecords,
     sql::Branch,
 };
 
@@ -116,6 +117,8 @@ pub struct SourceNode {
     pub reply: Option<usize>,
     /// Where the rows go.
     pub edges: Vec<Edge>,
+    /// Where records that fail on their way are noted, for a source that must know.
+    pub failed: Option<Arc<FailedRecords>>,
 }
 
 /// A node's event time.
@@ -143,6 +146,20 @@ pub struct StepNode {
     pub inputs: Vec<Arc<str>>,
     /// Where the rows go.
     pub edges: Vec<Edge>,
+}
+
+impl StepNode {
+    /// What letters call the input of each branch: the node that is read, and `#2` behind it when SQL reads it for the
+    /// second time.
+    pub fn input_names(&self) -> Vec<Arc<str>> {
+        let name = |(branch, input): (usize, &Arc<str>)| -> Arc<str> {
+            match self.inputs[..branch].iter().filter(|earlier| *earlier == input).count() {
+                0 => Arc::clone(input),
+                earlier => format!("{input}#{}", earlier + 1).into(),
+            }
+        };
+        self.inputs.iter().enumerate().map(name).collect()
+    }
 }
 
 /// What a step does.

@@ -17,12 +17,13 @@ use riverhook_connectors::{
 
 use super::{
     control::Control,
+    failed::FailedRecords,
     letters::{Failure, PayloadOf, Stage, Try, letters},
     machine::{Machine, bind, machine},
     meter::{Failures, StepMeter},
     outlet::Outlet,
     replies::Answers,
-    source_stage::Staged,
+    source_stage::{Beside, Staged},
 };
 use crate::{
     config::OnError,
@@ -35,6 +36,8 @@ struct Step {
     machine: Machine,
     on_error: OnError,
     edges: Arc<[Edge]>,
+    /// The node each branch reads, as letters name it.
+    inputs: Vec<Arc<str>>,
     meter: StepMeter,
     barrier: Epoch,
     watermark: i64,
@@ -51,6 +54,7 @@ pub(super) struct Chain {
     outlets: BTreeMap<usize, Outlet>,
     letters: Option<Outlet>,
     answers: Option<Answers>,
+    failed: Option<Arc<FailedRecords>>,
     control: Arc<Control>,
     max_payload: usize,
     /// The newest barrier that was sent.
@@ -65,6 +69,8 @@ struct Failing<'a> {
     tries: &'a [Try],
     on_error: OnError,
     function: Option<(&'a str, &'a str)>,
+    input: Option<&'a str>,
+    beside: Option<&'a Beside>,
 }
 
 impl Chain {
@@ -85,6 +91,7 @@ impl Chain {
             outlets: BTreeMap::new(),
             letters: plan.letters.map(&mut outlet).transpose()?,
             answers: Answers::of(plan, source)?,
+            failed: source.failed.clone(),
             control,
             max_payload: plan.settings.max_payload,
             sent: 0,
@@ -120,6 +127,7 @@ impl Chain {
                         machine,
                         on_error: node.on_error,
                         edges: node.edges.clone().into(),
+                        inputs: node.input_names(),
                         meter: StepMeter::new(&plan.name, &node.name),
                         barrier: 0,
                         watermark: i64::MIN,
@@ -143,6 +151,8 @@ impl Chain {
                 tries: &[],
                 on_error: self.source_on_error,
                 function: None,
+                input: None,
+                beside: Some(&staged.beside),
             };
             for failed in &staged.failed {
                 self.source_failures.count(Stage::Decode, failed.code);
@@ -270,7 +280,9 @@ impl Chain {
             let (name, on_error) = (Arc::clone(&node.name), node.on_error);
             let function = done.function.as_ref().map(|(name, version)| (&**name, version.as_str()));
             let (stage, tries) = (done.stage, done.tries.as_slice());
-            let failing = Failing { node: &name, stage, attempts: 1, tries, on_error, function };
+            let input = node.inputs.get(branch).cloned();
+            let input = input.as_deref();
+            let failing = Failing { node: &name, stage, attempts: 1, tries, on_error, function, input, beside: None };
             let mut json = row_encoder(&batch.records.schema())?;
             self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &done.failed)?;
         }
@@ -291,6 +303,8 @@ impl Chain {
                 tries: &[],
                 on_error,
                 function: None,
+                input: None,
+                beside: None,
             };
             let batch = &rejected.batch;
             let mut json = row_encoder(&batch.records.schema())?;
@@ -311,6 +325,9 @@ impl Chain {
         if let Some(answers) = &self.answers {
             answers.failed(failing.node, input, rows, failures);
         }
+        if let Some(failed) = &self.failed {
+            failed.note(input, rows, failures);
+        }
         let totals = &self.control.totals;
         totals.failed.fetch_add(failures.len() as u64, std::sync::atomic::Ordering::Relaxed);
         match failing.on_error {
@@ -325,6 +342,8 @@ impl Chain {
                     tries: failing.tries,
                     time: self.control.clock.now_micros(),
                     function: failing.function,
+                    input: failing.input,
+                    beside: failing.beside,
                     max_payload: self.max_payload,
                 };
                 let batch = letters(&failure, input, rows, payload, failures);

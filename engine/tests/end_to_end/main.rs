@@ -14,4 +14,5 @@ mod kinds;
 mod letters;
 mod limit;
 mod metrics;
+mod replay;
 mod stopping;
