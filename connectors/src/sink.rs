@@ -11,6 +11,8 @@ use crate::{
     batch::{Batch, Epoch, RowFailure},
     clock::Clock,
     error::Error,
+    format::Format,
+    source::Source,
     status::Status,
 };
 
@@ -99,6 +101,20 @@ pub trait Sink: Send + Sync {
 
     /// Opens a writer. Several may be open at once, one a task.
     fn open(&self, context: WriteContext) -> Result<Box<dyn Writer>, Error>;
+
+    /// What was written, to be read again from its beginning to its present end, also while somebody writes: by dead
+    /// letters' replay. Nothing where what was written cannot be read.
+    fn read_back(&self) -> Option<ReadBack> {
+        None
+    }
+}
+
+/// A sink's rows as a source. It ends by itself, keeps no positions, and is no member of a group.
+pub struct ReadBack {
+    /// The source.
+    pub source: Box<dyn Source>,
+    /// How its payloads are decoded.
+    pub format: Format,
 }
 
 /// Writes the batches of one task. Keeps the order of what it is given, within a partition of its own.

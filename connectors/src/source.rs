@@ -153,6 +153,17 @@ pub trait Source: Send + Sync {
         let Position::Offset(offset) = position;
         Ok(Position::Offset(offset + 1))
     }
+
+    /// The value of one record once more, whole, moving nothing; none where it is not there any more, or cannot be had
+    /// (by a source that cannot look back).
+    fn again(
+        &self,
+        _partition: &Partition,
+        _position: Position,
+        _patience: Duration,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        Ok(None)
+    }
 }
 
 /// Reads some partitions of a source, for one task. Order within a partition is the partition's.

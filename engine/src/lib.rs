@@ -9,6 +9,8 @@ pub mod error;
 pub mod functions;
 pub mod plan;
 pub mod reference;
+pub mod replay;
 pub mod run;
+mod scratch;
 pub mod server;
 pub mod sql;

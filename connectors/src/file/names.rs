@@ -37,6 +37,11 @@ impl Names {
         Ok(Self { base: base.to_owned(), patterns: patterns.to_owned() })
     }
 
+    /// Files of these very names, whatever characters are in them.
+    pub(super) fn of_files(files: Vec<String>) -> Self {
+        Self { base: PathBuf::new(), patterns: files }
+    }
+
     /// The patterns, for messages.
     pub(super) fn describe(&self) -> String {
         self.patterns.iter().map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ")

@@ -9,12 +9,12 @@ use std::{
 use arrow_schema::Schema;
 use riverhook_config::{MapReader, Reading};
 
-use super::{FileSinkSettings, leftovers, template::Template, writer::FileWriter};
+use super::{FileSinkSettings, FileSource, leftovers, names::Names, template::Template, writer::FileWriter};
 use crate::{
     error::Error,
     format::{Format, Framing},
     registry::Setup,
-    sink::{Sink, WriteContext, Writer},
+    sink::{ReadBack, Sink, WriteContext, Writer},
 };
 
 /// Files as a sink.
@@ -94,5 +94,12 @@ impl Sink for FileSink {
         }
         context.status.up();
         Ok(Box::new(FileWriter::new(self.clone(), context)?))
+    }
+
+    fn read_back(&self) -> Option<ReadBack> {
+        // Files that are being written are hidden, which no pattern matches: what is found is whole.
+        let names = Names::new(&self.base, &[self.template.pattern()]).ok()?;
+        let source = Box::new(FileSource::once(names, &self.format));
+        Some(ReadBack { source, format: self.format.clone() })
     }
 }

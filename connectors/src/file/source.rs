@@ -3,15 +3,15 @@
 use std::{collections::BTreeSet, fs::File, sync::Arc, time::Duration};
 
 use arrow_schema::{FieldRef, Schema, SchemaRef};
-use riverhook_config::{MapReader, OneOrMany, Reading};
+use riverhook_config::{ByteSize, MapReader, OneOrMany, Reading};
 
 use super::{
-    FileMetadata, FileSourceSettings,
+    FileMetadata, FileSourceSettings, Replaced,
     input::Packing,
     marks::Marks,
     names::{Found, Names, Queue},
     reader::FileReader,
-    records::{Records, Rules},
+    records::{Next, Records, Rules},
     rows,
 };
 use crate::{
@@ -19,15 +19,34 @@ use crate::{
     format::{Format, Framing},
     position::{Partition, Position, Positions},
     registry::Setup,
-    source::{Keeper, ReadContext, Reader, Source},
+    source::{BatchLimits, Keeper, ReadContext, Reader, Source},
 };
 
 /// Files as a source.
 #[derive(Clone)]
 pub struct FileSource {
-    pub(super) settings: FileSourceSettings,
+    pub(super) settings: Ways,
     pub(super) names: Names,
     pub(super) rules: Rules,
+    /// Whether it is no mistake when there is no file.
+    pub(super) may_be_none: bool,
+}
+
+/// How files are read.
+#[derive(Clone)]
+pub(super) struct Ways {
+    pub(super) metadata: Vec<FileMetadata>,
+    pub(super) follow: bool,
+    pub(super) poll: Duration,
+    pub(super) replaced: Replaced,
+}
+
+/// The largest record of files that are read back: what was written may be read.
+const LARGEST: ByteSize = ByteSize::mib(256);
+
+fn rules(format: &Format, max_record: ByteSize, count_lines: bool) -> Rules {
+    // A batch of Arrow holds at most 2 GiB.
+    Rules { format: format.clone(), max_record: max_record.as_usize().min(1 << 30), count_lines }
 }
 
 impl FileSource {
@@ -44,14 +63,22 @@ impl FileSource {
         }
     }
 
-    pub(super) fn new(settings: FileSourceSettings, names: Names, format: &Format) -> Self {
-        let rules = Rules {
-            format: format.clone(),
-            // A batch of Arrow holds at most 2 GiB.
-            max_record: settings.max_record.as_usize().min(1 << 30),
-            count_lines: settings.metadata.contains(&FileMetadata::Line),
-        };
-        Self { settings, names, rules }
+    fn new(settings: FileSourceSettings, names: Names, format: &Format) -> Self {
+        let FileSourceSettings { path: _, metadata, follow, poll, replaced, max_record } = settings;
+        let rules = rules(format, max_record, metadata.contains(&FileMetadata::Line));
+        Self { settings: Ways { metadata, follow, poll, replaced }, names, rules, may_be_none: false }
+    }
+
+    /// Files of these names, whatever characters are in them, to be read once.
+    pub fn of_files(files: Vec<String>, format: &Format) -> Self {
+        Self::once(Names::of_files(files), format)
+    }
+
+    /// Whatever there is of these files, to be read once.
+    pub(super) fn once(names: Names, format: &Format) -> Self {
+        let settings =
+            Ways { metadata: Vec::new(), follow: false, poll: Duration::ZERO, replaced: Replaced::default() };
+        Self { settings, names, rules: rules(format, LARGEST, false), may_be_none: true }
     }
 
     pub(super) fn framing(&self) -> Framing {
@@ -116,11 +143,11 @@ impl Source for FileSource {
 
     fn open(&self, context: ReadContext) -> Result<Vec<Box<dyn Reader>>, Error> {
         let found = self.names.find()?;
-        if found.is_empty() && !self.settings.follow {
+        if found.is_empty() && !self.settings.follow && !self.may_be_none {
             return Err(self.no_match());
         }
         let missing = self.missing(&found, &context.positions);
-        let files = if self.settings.follow { usize::MAX } else { found.len() };
+        let files = if self.settings.follow { usize::MAX } else { found.len().max(1) };
         let readers = context.parallelism.clamp(1, files);
         let marks = Marks::open(&context.state_dir, &context.source, &context.positions);
         let marks = marks.map_err(|error| {
@@ -152,6 +179,26 @@ impl Source for FileSource {
         };
         let none = || Error::config(format!("{partition} has no record at {position}"));
         next.map(Position::Offset).ok_or_else(none)
+    }
+
+    fn again(&self, partition: &Partition, position: Position, _patience: Duration) -> Result<Option<Vec<u8>>, Error> {
+        let Position::Offset(from) = position;
+        let path = self.names.path_of(partition);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(|error| cannot_open(partition, error))?,
+        };
+        if !matches!(self.framing(), Framing::Lines | Framing::Csv { .. }) {
+            return Ok(None);
+        }
+        let limits = BatchLimits { rows: 1, bytes: self.rules.max_record, wait: Duration::ZERO };
+        let next = Records::new(file, Packing::of(&path), &self.rules, from, true);
+        match next.and_then(|mut records| records.next(limits)).map_err(|error| cannot_read(partition, from, error))? {
+            Next::Records(cutting) if cutting.positions.first() == Some(&position) => {
+                Ok(Some(cutting.values.value(0).to_vec()))
+            }
+            Next::Records(_) | Next::TooLarge(..) | Next::End | Next::Short => Ok(None),
+        }
     }
 }
 

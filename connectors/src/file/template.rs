@@ -62,6 +62,23 @@ impl Template {
         }
     }
 
+    /// A pattern that the paths of all files match, whatever the rows' values.
+    pub(super) fn pattern(&self) -> String {
+        let wild = |pieces: &[Piece]| -> String {
+            let piece = |piece: &Piece| match piece {
+                Piece::Text(text) => glob::Pattern::escape(text),
+                Piece::Column { .. } | Piece::Now { .. } => "*".to_owned(),
+            };
+            pieces.iter().map(piece).collect()
+        };
+        let (folder, prefix) = (wild(&self.folder), wild(&self.prefix));
+        match folder.as_str() {
+            "" => format!("{prefix}-*"),
+            "/" => format!("/{prefix}-*"),
+            folder => format!("{folder}/{prefix}-*"),
+        }
+    }
+
     /// How many folders may lie between the root and a file.
     pub(super) fn depth(&self) -> usize {
         let slashes = |piece: &Piece| match piece {

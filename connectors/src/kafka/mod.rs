@@ -9,7 +9,7 @@
 //! `alone` finds the one bad record among many.
 //!
 //! Both: `settings` is what the file says, `client` makes librdkafka's properties of it, `topics` asks whether the
-//! topics are there, and `health` decides what an error means.
+//! topics are there, `health` decides what an error means, and `look` reads records again without a group.
 
 mod alone;
 mod assignment;
@@ -20,6 +20,7 @@ mod group;
 mod health;
 mod inflight;
 mod labels;
+mod look;
 mod member;
 mod missing;
 mod producer;

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::{
     client,
     health::Health,
+    look::KafkaLook,
     producer::Producer,
     settings::{KafkaConnection, KafkaSink},
     topics,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     error::Error,
     format::Format,
-    sink::{Sink, WriteContext, Writer},
+    sink::{ReadBack, Sink, WriteContext, Writer},
     status::Status,
 };
 
@@ -88,5 +89,10 @@ impl Sink for KafkaTopic {
         let producer = self.producer(&context.status)?;
         let encoder = self.format.encoder(context.schema)?;
         Ok(Box::new(KafkaWriter::new(producer, encoder, self.layout.clone(), context.inflight_bytes)))
+    }
+
+    fn read_back(&self) -> Option<ReadBack> {
+        let source = KafkaLook { connection: self.connection.clone(), topic: self.settings.topic.clone() };
+        Some(ReadBack { source: Box::new(source), format: self.format.clone() })
     }
 }

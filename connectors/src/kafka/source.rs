@@ -20,6 +20,7 @@ use super::{
     coordinator::Coordinator,
     group::{Group, GroupConsumer},
     health::{Health, Watch},
+    look::KafkaLook,
     member::Member,
     reader::{KafkaReader, Reading},
     settings::{KafkaConnection, KafkaSource},
@@ -160,6 +161,16 @@ impl Source for KafkaTopics {
             clock: context.clock,
         });
         Ok((0..readers).map(|seat| Box::new(KafkaReader::new(Arc::clone(&shared), seat)) as Box<dyn Reader>).collect())
+    }
+
+    fn again(&self, partition: &Partition, position: Position, patience: Duration) -> Result<Option<Vec<u8>>, Error> {
+        let of_topic = |topic: &String| {
+            let number = partition.as_str().strip_prefix(topic.as_str())?.strip_prefix('-')?.parse().ok()?;
+            Some((topic.clone(), number))
+        };
+        let Some((topic, number)) = self.topics().iter().find_map(of_topic) else { return Ok(None) };
+        let Position::Offset(offset) = position;
+        KafkaLook { connection: self.connection.clone(), topic }.record(number, offset, patience)
     }
 
     fn committed(&self, timeout: Duration) -> Result<Positions, Error> {

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     error::Error,
     plan::{Alone, Purpose, alone},
+    scratch::Scratch,
 };
 
 #[derive(Args)]
@@ -123,7 +124,7 @@ fn look(source: &Alone, arguments: &InferArguments) -> Result<Records, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::failed(format!("cannot start: {error}")))?;
-    let state = StateFolder::new()?;
+    let state = Scratch::new()?;
     let status = Status::starting("starting");
     let failed = |error| Error::of_node(&source.name, error);
     let mut readers = source.source.open(context(source, &io, &state, status.clone())).map_err(failed)?;
@@ -162,7 +163,7 @@ fn read_all(
     Ok(())
 }
 
-fn context(source: &Alone, io: &tokio::runtime::Runtime, state: &StateFolder, status: Status) -> ReadContext {
+fn context(source: &Alone, io: &tokio::runtime::Runtime, state: &Scratch, status: Status) -> ReadContext {
     ReadContext {
         source: Arc::clone(&source.name),
         pipeline: Arc::clone(&source.pipeline),
@@ -171,28 +172,9 @@ fn context(source: &Alone, io: &tokio::runtime::Runtime, state: &StateFolder, st
         schema: Arc::new(Schema::empty()),
         limits: BatchLimits { rows: 1000, bytes: 4 * 1024 * 1024, wait: Duration::from_millis(50) },
         prefetch_bytes: 16 * 1024 * 1024,
-        state_dir: state.0.clone(),
+        state_dir: state.path().to_owned(),
         clock: SystemClock::shared(),
         status,
         io: io.handle().clone(),
-    }
-}
-
-/// A folder for locks and the like, gone afterwards: a look leaves nothing behind.
-struct StateFolder(PathBuf);
-
-impl StateFolder {
-    fn new() -> Result<Self, Error> {
-        let folder = std::env::temp_dir().join(format!("riverhook-look-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| Error::failed(format!("cannot make the folder {}: {error}", folder.display())))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for StateFolder {
-    fn drop(&mut self) {
-        // Best effort: what is left is an empty lock in a folder for such things.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

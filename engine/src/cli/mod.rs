@@ -8,6 +8,7 @@ mod load;
 mod logging;
 mod positions;
 mod progress;
+mod replay;
 mod run;
 mod schema;
 mod test;
@@ -54,6 +55,8 @@ enum Command {
     Infer(infer::InferArguments),
     /// Run one function of a pipeline once, and show its result, logs and report
     Invoke(invoke::InvokeArguments),
+    /// Run dead letters again, each from the node where it failed
+    Replay(replay::ReplayArguments),
     /// Show and move the positions at which sources go on
     Positions(positions::PositionsArguments),
     /// Show what functions used: invocations, time, memory, by day
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Test(arguments) => test::test(&arguments),
         Command::Infer(arguments) => infer::infer(&arguments),
         Command::Invoke(arguments) => invoke::invoke(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
         Command::Positions(arguments) => positions::positions(&arguments),
         Command::Usage(arguments) => usage::usage(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
@@ -84,11 +88,8 @@ pub fn main() -> ExitCode {
 }
 
 /// Commands that are not there yet, and what they will do.
-const LATER: [(&str, &str); 3] = [
-    ("replay", "running dead letters again"),
-    ("serve", "a server with many pipelines"),
-    ("tap", "showing the records of a running pipeline"),
-];
+const LATER: [(&str, &str); 2] =
+    [("serve", "a server with many pipelines"), ("tap", "showing the records of a running pipeline")];
 
 /// Says what is wrong with the command line, or the help that was asked for.
 fn not_understood(error: &clap::Error) -> ExitCode {

@@ -175,7 +175,7 @@ fn records(count: u64) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-fn number(value: u64) -> String {
+pub(super) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {

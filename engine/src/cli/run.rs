@@ -70,16 +70,21 @@ pub(super) fn run(arguments: &RunArguments) -> ExitCode {
 }
 
 fn run_plan(plan: crate::plan::Plan, arguments: &RunArguments) -> Result<(), Error> {
-    let io = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("rh-io")
-        .enable_all()
-        .build()
-        .map_err(|error| Error::failed(format!("cannot start: {error}")))?;
+    let io = io_runtime()?;
     let ended = run_on(&io, plan, arguments);
     // Dropped, it would wait for I/O that may never end, such as a write to a full disk.
     io.shutdown_timeout(Duration::from_secs(1));
     ended
+}
+
+/// The runtime for I/O and control.
+pub(super) fn io_runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("rh-io")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed(format!("cannot start: {error}")))
 }
 
 fn run_on(io: &tokio::runtime::Runtime, plan: crate::plan::Plan, arguments: &RunArguments) -> Result<(), Error> {
@@ -99,8 +104,19 @@ fn run_on(io: &tokio::runtime::Runtime, plan: crate::plan::Plan, arguments: &Run
         server::serve(io, listener, metrics, server::Health::of(&running));
     }
     let progress = Progress::new(&running, arguments.quiet);
+    drive(running, &signals, arguments.until_idle, shutdown_timeout, progress)
+}
+
+/// Waits for the end of a run, and ends it when it is time to.
+pub(super) fn drive(
+    running: Running,
+    signals: &Signals,
+    until_idle: Option<Duration>,
+    shutdown_timeout: Duration,
+    progress: Progress,
+) -> Result<(), Error> {
     let ledger = Bookkeeping::begin(&running);
-    let ended = watch(&running, &signals, arguments.until_idle, shutdown_timeout, progress);
+    let ended = watch(&running, signals, until_idle, shutdown_timeout, progress);
     ledger.end();
     let error = running.control.take_error();
     match (ended, error) {
@@ -240,10 +256,10 @@ fn leave(error: Option<Error>, shutdown_timeout: Duration) -> ! {
 }
 
 /// How often the user asked the process to stop.
-struct Signals(Arc<AtomicUsize>);
+pub(super) struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    fn watch(io: &tokio::runtime::Runtime) -> Result<Self, Error> {
+    pub(super) fn watch(io: &tokio::runtime::Runtime) -> Result<Self, Error> {
         use tokio::signal::unix::{SignalKind, signal};
         let count = Arc::new(AtomicUsize::new(0));
         let _entered = io.enter();
@@ -263,7 +279,7 @@ impl Signals {
         Ok(Self(count))
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }

@@ -31,6 +31,7 @@ pub use meter::{Billed, FunctionMeter};
 pub(crate) use origins::BatchOrigins;
 pub use policy::{Delivered, GivenUp, Policy};
 pub use scalar::Scalar;
+pub(crate) use usage::day;
 pub use usage::{Accounts, FLUSH, FLUSH_EVERY, Ledger, Summary, Used};
 
 /// The column in which the records of functions without `output` are passed on.

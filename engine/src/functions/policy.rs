@@ -1,7 +1,8 @@
 //! What is done when a call of a function fails: try again, halve, wait, or give rows up.
 //!
 //! - A failure of a whole batch gets `attempts` tries where another try can help. Then the batch is halved, each half has
-//!   one try, and so on until the row that is to blame is alone: at most `2·log2(rows) + attempts` calls for one.
+//!   one try, and so on until the row that is to blame is alone: at most `2·log2(rows) + attempts` calls for one. A
+//!   second half has none when the first half was fine, but its own halves: it must be the one with the row.
 //! - Rows that failed singly get up to `attempts` tries: with `ordered`, all rows from the first failed one on run again,
 //!   else the failed ones alone.
 //! - What cannot be reached, or has no room, says nothing about the rows: they wait, up to `max_age`.
@@ -136,7 +137,7 @@ impl Delivery<'_> {
                         attempt += 1;
                         continue;
                     }
-                    return self.halve(&part, id, &error, attempt);
+                    return self.halve(&part, id, &error, attempt, true);
                 }
                 Ended::Answered(id, outcome) => {
                     match self.take_answer(&part, id, outcome, attempt) {
@@ -150,21 +151,36 @@ impl Delivery<'_> {
         }
     }
 
-    /// A part that failed as a whole: each half has one try.
-    fn halve(&mut self, part: &Part, id: Uuid, error: &CallError, tried: u32) -> Result<(), CallError> {
+    /// A part that failed as a whole, or unless it `was_tried` is what is left of one: each half has one try.
+    fn halve(
+        &mut self,
+        part: &Part,
+        id: Uuid,
+        error: &CallError,
+        tried: u32,
+        was_tried: bool,
+    ) -> Result<(), CallError> {
         let count = part.rows.len();
         if count <= 1 || !self.policy.bisect {
             self.give_up(part, id, error, tried);
             return Ok(());
         }
         let half = count / 2;
+        let mut first_is_fine = false;
         for part in [part.slice(0, half), part.slice(half, count - half)] {
+            // Most likely a row of the second half is to blame, then: its halves say which. Not twice in a row: a batch
+            // that failed for its size is soon small enough.
+            if first_is_fine && was_tried && part.rows.len() > 1 {
+                self.halve(&part, id, error, tried, false)?;
+                continue;
+            }
             match self.call(&part)? {
                 Ended::TooOld(id, error) => self.give_up(&part, id, &error, tried + 1),
-                Ended::Failed(id, error) => self.halve(&part, id, &error, tried + 1)?,
+                Ended::Failed(id, error) => self.halve(&part, id, &error, tried + 1, true)?,
                 Ended::Answered(id, outcome) => {
                     // Rows that failed singly have had their tries with the whole.
                     self.take_answer(&part, id, outcome, self.policy.attempts.max(tried + 1));
+                    first_is_fine = true;
                 }
             }
         }

@@ -320,7 +320,7 @@ fn read(day: &str, file: &File, sums: &mut Summary) -> io::Result<usize> {
 }
 
 /// A time's day in UTC, as `2026-01-31`.
-fn day(micros: i64) -> String {
+pub(crate) fn day(micros: i64) -> String {
     let day = micros.div_euclid(86_400_000_000);
     let day = i32::try_from(day).ok().and_then(arrow_array::types::Date32Type::to_naive_date_opt);
     day.map_or_else(|| "unknown".to_owned(), |day| day.to_string())

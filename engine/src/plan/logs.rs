@@ -89,5 +89,6 @@ fn source(sink: usize, queue: &Arc<LogQueue>) -> SourceNode {
         event_time: None,
         reply: None,
         edges: vec![Edge::Sink(sink)],
+        failed: None,
     }
 }

@@ -48,6 +48,7 @@ pub use guarantee::{PathGuarantee, guarantees};
 use crate::{
     config::OnError,
     functions::{Accounts, Copies, Dispatch, FunctionLog, FunctionMeter, Grouping, LogQueue, Policy, Slots},
+    run::FailedRecords,
     sql::Branch,
 };
 
@@ -131,6 +132,8 @@ pub struct SourceNode {
     pub reply: Option<usize>,
     /// Where the rows go.
     pub edges: Vec<Edge>,
+    /// Where records that fail on their way are noted, for a source that must know.
+    pub failed: Option<Arc<FailedRecords>>,
 }
 
 /// What functions log on the way to a sink.
@@ -178,6 +181,18 @@ impl StepNode {
             Work::Sql(_) | Work::Alert(_) => None,
         };
         own.into_iter().chain(&self.calls)
+    }
+
+    /// What letters call the input of each branch: the node that is read, and `#2` behind it when SQL reads it for the
+    /// second time.
+    pub fn input_names(&self) -> Vec<Arc<str>> {
+        let name = |(branch, input): (usize, &Arc<str>)| -> Arc<str> {
+            match self.inputs[..branch].iter().filter(|earlier| *earlier == input).count() {
+                0 => Arc::clone(input),
+                earlier => format!("{input}#{}", earlier + 1).into(),
+            }
+        };
+        self.inputs.iter().enumerate().map(name).collect()
     }
 }
 

@@ -54,6 +54,7 @@ fn one(builder: &mut Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>)
         event_time,
         reply: None,
         edges: Vec::new(),
+        failed: None,
     })
 }
 

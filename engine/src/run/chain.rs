@@ -18,12 +18,13 @@ use riverhook_connectors::{
 
 use super::{
     control::Control,
+    failed::FailedRecords,
     letters::{Failure, PayloadOf, Stage, Try, letters},
     machine::{Done, Machine, bind, machine},
     meter::{Failures, StepMeter},
     outlet::Outlet,
     replies::Answers,
-    source_stage::Staged,
+    source_stage::{Beside, Staged},
 };
 use crate::{
     config::OnError,
@@ -37,6 +38,8 @@ pub(super) struct Step {
     pub(super) machine: Machine,
     on_error: OnError,
     pub(super) edges: Arc<[Edge]>,
+    /// The node each branch reads, as letters name it.
+    inputs: Vec<Arc<str>>,
     meter: StepMeter,
     barrier: Epoch,
     watermark: i64,
@@ -59,6 +62,7 @@ pub(super) struct Chain {
     pub(super) calling: Vec<usize>,
     /// Rung by calls that end.
     bell: Arc<Bell>,
+    failed: Option<Arc<FailedRecords>>,
     pub(super) control: Arc<Control>,
     max_payload: usize,
     /// The newest barrier that was sent.
@@ -73,6 +77,8 @@ struct Failing<'a> {
     tries: &'a [Try],
     on_error: OnError,
     function: Option<(&'a str, &'a str)>,
+    input: Option<&'a str>,
+    beside: Option<&'a Beside>,
 }
 
 impl Chain {
@@ -96,6 +102,7 @@ impl Chain {
             unanswered: Vec::new(),
             calling: Vec::new(),
             bell: Arc::default(),
+            failed: source.failed.clone(),
             control,
             max_payload: plan.settings.max_payload,
             sent: 0,
@@ -134,6 +141,7 @@ impl Chain {
                         machine,
                         on_error: node.on_error,
                         edges: node.edges.clone().into(),
+                        inputs: node.input_names(),
                         meter: StepMeter::new(&plan.name, &node.name),
                         barrier: 0,
                         watermark: i64::MIN,
@@ -157,6 +165,8 @@ impl Chain {
                 tries: &[],
                 on_error: self.source_on_error,
                 function: None,
+                input: None,
+                beside: Some(&staged.beside),
             };
             for failed in &staged.failed {
                 self.source_failures.count(Stage::Decode, failed.code);
@@ -306,11 +316,11 @@ impl Chain {
             return self.begin(step, parts);
         }
         let done = node.machine.run(branch, batch, &*self.control.clock)?;
-        self.made(step, batch, done)
+        self.made(step, branch, batch, done)
     }
 
     /// Passes on what a step made of a batch.
-    pub(super) fn made(&mut self, step: usize, batch: &Batch, done: Done) -> Result<(), Error> {
+    pub(super) fn made(&mut self, step: usize, branch: usize, batch: &Batch, done: Done) -> Result<(), Error> {
         let node = self.steps.get_mut(&step).expect("edges lead to steps of this chain");
         for failed in &done.failures {
             failed.rows.iter().for_each(|row| node.meter.failures.count(failed.stage, row.code));
@@ -320,11 +330,11 @@ impl Chain {
         }
         let edges = Arc::clone(&node.edges);
         node.meter.rows_out(done.out.iter().map(|batch| batch.records.num_rows()).sum());
-        let (name, on_error) = (Arc::clone(&node.name), node.on_error);
+        let (name, on_error, input) = (Arc::clone(&node.name), node.on_error, node.inputs.get(branch).cloned());
         for failed in &done.failures {
             let function = failed.function.as_ref().map(|(name, version)| (&**name, version.as_str()));
-            let (stage, tries) = (failed.stage, failed.tries.as_slice());
-            let failing = Failing { node: &name, stage, attempts: 1, tries, on_error, function };
+            let (stage, tries, input) = (failed.stage, failed.tries.as_slice(), input.as_deref());
+            let failing = Failing { node: &name, stage, attempts: 1, tries, on_error, function, input, beside: None };
             let mut json = row_encoder(&batch.records.schema())?;
             self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &failed.rows)?;
         }
@@ -345,6 +355,8 @@ impl Chain {
                 tries: &[],
                 on_error,
                 function: None,
+                input: None,
+                beside: None,
             };
             let batch = &rejected.batch;
             let mut json = row_encoder(&batch.records.schema())?;
@@ -365,6 +377,9 @@ impl Chain {
         if let Some(answers) = &self.answers {
             answers.failed(failing.node, input, rows, failures);
         }
+        if let Some(failed) = &self.failed {
+            failed.note(input, rows, failures);
+        }
         let totals = &self.control.totals;
         totals.failed.fetch_add(failures.len() as u64, std::sync::atomic::Ordering::Relaxed);
         match failing.on_error {
@@ -379,6 +394,8 @@ impl Chain {
                     tries: failing.tries,
                     time: self.control.clock.now_micros(),
                     function: failing.function,
+                    input: failing.input,
+                    beside: failing.beside,
                     max_payload: self.max_payload,
                 };
                 let batch = letters(&failure, input, rows, payload, failures);

@@ -99,7 +99,7 @@ impl Chain {
                 None => break,
                 Some(Released::Made(batch, delivered)) => {
                     let done = call.done(delivered);
-                    self.made(step, &batch, done)?;
+                    self.made(step, 0, &batch, done)?;
                 }
                 Some(Released::Behind(message)) => {
                     let edges = Arc::clone(&self.steps[&step].edges);

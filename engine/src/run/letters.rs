@@ -8,6 +8,7 @@ use arrow_array::{
     builder::StringBuilder,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_select::take::take_record_batch;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use riverhook_connectors::{
     batch::{Batch, Input, RowFailure, Rows},
@@ -16,6 +17,8 @@ use riverhook_connectors::{
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use super::source_stage::Beside;
 
 /// Where in a pipeline a record failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +49,9 @@ impl Stage {
 ///
 /// `payload` is the input of the node that failed: for `decode` the raw bytes, else the row as JSON. Bytes that are not
 /// UTF-8 are written in base64, and `payload_encoding` says so. Above the limit it is cut: `payload_bytes` has the whole
-/// length and `payload_sha256` the whole's hash.
+/// length and `payload_sha256` the whole's hash. `input` names the node whose rows a step was given, and `header` and
+/// `metadata` hold what a record was decoded with: all that running it again takes. `id` tells a letter from all others,
+/// wherever it is copied to.
 pub fn letter_schema() -> SchemaRef {
     let text = |name: &str, nullable: bool| Field::new(name, DataType::Utf8, nullable);
     Arc::new(Schema::new(vec![
@@ -69,6 +74,11 @@ pub fn letter_schema() -> SchemaRef {
         text("function", true),
         text("version", true),
         text("invocation", true),
+        text("key_encoding", true),
+        text("input", true),
+        text("header", true),
+        riverhook_connectors::format::schema::json_field("metadata", true),
+        text("id", true),
     ]))
 }
 
@@ -97,6 +107,10 @@ pub(super) struct Failure<'a> {
     pub(super) time: i64,
     /// The function and its version, where one failed.
     pub(super) function: Option<(&'a str, &'a str)>,
+    /// The node whose rows a step was given.
+    pub(super) input: Option<&'a str>,
+    /// What records were decoded with.
+    pub(super) beside: Option<&'a Beside>,
     /// Payload bytes that are kept.
     pub(super) max_payload: usize,
 }
@@ -127,6 +141,8 @@ pub(super) fn letters(
         record(failed.row).and_then(|record| input.positions.get(record)).map(ToString::to_string)
     };
     let payload = Payload::of(payload, failures, failure.max_payload);
+    let keys: Vec<_> = failures.iter().map(|failed| key(input, record(failed.row))).collect();
+    let header = failure.beside.and_then(|beside| beside.header.as_deref()).map(readable);
     let columns: Vec<ArrayRef> = vec![
         same(failure.pipeline),
         same(failure.node),
@@ -138,7 +154,7 @@ pub(super) fn letters(
         same(&input.source),
         same(input.partition.as_str()),
         Arc::new(failures.iter().map(position).collect::<StringArray>()),
-        Arc::new(failures.iter().map(|failed| key(input, record(failed.row))).collect::<StringArray>()),
+        Arc::new(keys.iter().map(|key| key.as_ref().map(|(text, _)| text)).collect::<StringArray>()),
         Arc::new(payload.text),
         Arc::new(payload.encoding),
         Arc::new(payload.bytes),
@@ -151,6 +167,11 @@ pub(super) fn letters(
                 .map(|row| failure.tries.get(row).map(|tried| tried.invocation.to_string()))
                 .collect::<StringArray>(),
         ),
+        Arc::new(keys.iter().map(|key| key.as_ref().map(|(_, encoding)| *encoding)).collect::<StringArray>()),
+        optional(failure.input),
+        optional(header.as_ref().map(|(text, _)| text.as_str())),
+        metadata(failure.beside, failures),
+        Arc::new(StringArray::from_iter_values(failures.iter().map(|_| Uuid::new_v4().to_string()))),
     ];
     let records =
         RecordBatch::try_new(letter_schema(), columns).expect("the columns are made in the schema's order and types");
@@ -167,10 +188,24 @@ fn attempts(failure: &Failure<'_>, count: usize) -> ArrayRef {
     Arc::new(UInt32Array::from_iter_values((0..count).map(of)))
 }
 
-fn key(input: &Input, record: Option<usize>) -> Option<String> {
+fn key(input: &Input, record: Option<usize>) -> Option<(String, &'static str)> {
     let keys = input.keys.as_ref()?;
     let record = record?;
-    (record < keys.len() && !keys.is_null(record)).then(|| readable(keys.value(record)).0)
+    (record < keys.len() && !keys.is_null(record)).then(|| readable(keys.value(record)))
+}
+
+/// Each record's metadata columns as one JSON object.
+fn metadata(beside: Option<&Beside>, failures: &[RowFailure]) -> ArrayRef {
+    let rows = beside.and_then(|beside| beside.metadata.as_ref()).filter(|rows| rows.num_columns() > 0);
+    let texts = rows.and_then(|rows| {
+        let picked: UInt32Array = failures.iter().map(|failed| Some(failed.row)).collect();
+        let rows = take_record_batch(rows, &picked).ok()?;
+        super::chain::rows_to_json(&rows).ok()
+    });
+    match texts {
+        Some(texts) => Arc::new(StringArray::from_iter_values(texts)),
+        None => Arc::new(StringArray::new_null(failures.len())),
+    }
 }
 
 /// Bytes as text a person can read, and what that text is.
@@ -195,7 +230,8 @@ fn headers(input: &Input, failures: &[RowFailure], rows: &Rows) -> ArrayRef {
     Arc::new(out.finish())
 }
 
-/// `[{"key": …, "value": …}]`: a list, because a key may come twice.
+/// `[{"key": …, "value": …}]`: a list, because a key may come twice. A value that is not UTF-8 is in base64, and
+/// `"encoding": "base64"` stands beside it.
 fn headers_json(headers: &ArrayRef, record: usize) -> String {
     use arrow_array::cast::AsArray;
     let Some(list) = headers.as_list_opt::<i32>() else { return "[]".into() };
@@ -204,8 +240,13 @@ fn headers_json(headers: &ArrayRef, record: usize) -> String {
     let (keys, values) = (entries.column(0).as_string_opt::<i32>(), entries.column(1).as_binary_opt::<i32>());
     let (Some(keys), Some(values)) = (keys, values) else { return "[]".into() };
     let pair = |i: usize| {
-        let value = (!values.is_null(i)).then(|| readable(values.value(i)).0);
-        serde_json::json!({ "key": keys.value(i), "value": value })
+        let value = (!values.is_null(i)).then(|| readable(values.value(i)));
+        match value {
+            Some((value, "base64")) => {
+                serde_json::json!({ "key": keys.value(i), "value": value, "encoding": "base64" })
+            }
+            value => serde_json::json!({ "key": keys.value(i), "value": value.map(|(text, _)| text) }),
+        }
     };
     serde_json::Value::Array((0..entries.len()).map(pair).collect()).to_string()
 }

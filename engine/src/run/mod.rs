@@ -3,6 +3,7 @@
 mod chain;
 mod chain_calls;
 mod control;
+mod failed;
 mod latency;
 mod letters;
 mod machine;
@@ -17,8 +18,9 @@ mod task;
 
 pub(crate) use chain::rows_to_json;
 pub use control::{Control, NodeCounts, Totals};
+pub use failed::FailedRecords;
 pub(crate) use latency::render_latencies;
 pub use letters::{Stage, letter_schema};
 pub use pipeline::{Options, Running, start};
-pub(crate) use rehearsal::rows_from_json;
 pub use rehearsal::{Answer, Given, Rehearsal, Seen, rehearse};
+pub(crate) use rehearsal::{metadata_rows, rows_from_json};

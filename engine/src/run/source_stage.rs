@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray};
-use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Schema, SchemaRef, TimeUnit};
 use arrow_select::take::take;
 use riverhook_connectors::{
     batch::{Batch, Payloads, RowFailure, Rows},
@@ -24,6 +24,19 @@ pub(super) struct SourceStage {
     schema: SchemaRef,
     event_time: Option<(String, i64)>,
     pub(super) meter: SourceMeter,
+    /// The source's metadata columns, all of them.
+    beside: SchemaRef,
+    /// The header of what is decoded now.
+    header: Option<Arc<[u8]>>,
+}
+
+/// What a record was decoded with, beside its value.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// The header of its file or body, where the format has one.
+    pub(super) header: Option<Arc<[u8]>>,
+    /// Its metadata columns: a row a record.
+    pub(super) metadata: Option<RecordBatch>,
 }
 
 /// Rows, and the records that gave none.
@@ -35,6 +48,8 @@ pub(super) struct Staged {
     pub(super) values: BinaryArray,
     /// What is known of all of the only value, where `values` has but its beginning.
     pub(super) whole: Option<Whole>,
+    /// What is known of the records of which some failed.
+    pub(super) beside: Beside,
 }
 
 impl SourceStage {
@@ -48,6 +63,8 @@ impl SourceStage {
             schema: Arc::clone(&node.read),
             event_time,
             meter: SourceMeter::new(pipeline, &node.name),
+            beside: Arc::new(Schema::new(node.source.metadata())),
+            header: None,
         })
     }
 
@@ -56,7 +73,9 @@ impl SourceStage {
         self.meter.read(&payloads.input.partition, payloads.values.len(), payload_bytes(&payloads.values));
         let decoded = self.decoder.decode(&payloads);
         let records = self.with_metadata(&decoded.records, &decoded.rows, &payloads.metadata);
+        let beside = if decoded.failed.is_empty() { Beside::default() } else { self.beside(payloads.metadata) };
         Staged {
+            beside,
             batch: Batch { records, rows: decoded.rows, input: payloads.input },
             failed: decoded.failed,
             values: payloads.values,
@@ -66,7 +85,8 @@ impl SourceStage {
 
     /// A record that its source refused: no row, one failure.
     pub(super) fn refused(&mut self, refused: Refused) -> Staged {
-        let Refused { payloads, failure, whole } = refused;
+        let Refused { mut payloads, failure, whole } = refused;
+        let beside = self.beside(std::mem::take(&mut payloads.metadata));
         self.meter.read(&payloads.input.partition, 1, payload_bytes(&payloads.values));
         let records = RecordBatch::new_empty(Arc::clone(&self.schema));
         Staged {
@@ -74,12 +94,19 @@ impl SourceStage {
             failed: vec![failure],
             values: payloads.values,
             whole: Some(whole),
+            beside,
         }
     }
 
     /// The names of the columns of what comes next.
     pub(super) fn header(&mut self, header: &[u8]) -> Result<(), ConnectorError> {
+        self.header = Some(header.into());
         self.decoder.header(header)
+    }
+
+    fn beside(&self, metadata: Vec<ArrayRef>) -> Beside {
+        let metadata = RecordBatch::try_new(Arc::clone(&self.beside), metadata).ok();
+        Beside { header: self.header.clone(), metadata }
     }
 
     fn with_metadata(&self, records: &RecordBatch, rows: &Rows, metadata: &[ArrayRef]) -> RecordBatch {

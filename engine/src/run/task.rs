@@ -14,7 +14,7 @@ use riverhook_connectors::{
 use super::{
     chain::Chain,
     control::{Control, Handling},
-    source_stage::{SourceStage, Staged, payload_bytes},
+    source_stage::{Beside, SourceStage, Staged, payload_bytes},
 };
 use crate::{checkpoint::Store, error::Error};
 
@@ -127,7 +127,7 @@ impl Task {
         self.control.totals.read.add(admitted, batch.bytes());
         self.stage.meter.read(&batch.input.partition, admitted, batch.bytes());
         let values = arrow_array::BinaryArray::new_null(0);
-        self.through(&Staged { batch, failed: Vec::new(), values, whole: None })
+        self.through(&Staged { batch, failed: Vec::new(), values, whole: None, beside: Beside::default() })
     }
 
     /// How many of these records `--limit` admits. Where nobody remembers positions, the rest could not be read again.

@@ -4,7 +4,7 @@ use crate::support::Folder;
 
 #[test]
 fn what_is_not_there_yet_is_refused_by_name() {
-    for command in ["replay", "serve", "tap"] {
+    for command in ["serve", "tap"] {
         let ran = Folder::new().run(&[command, "pipeline.yaml"]).expect(2);
         ran.says(&format!("`{command}` is not there yet"));
     }

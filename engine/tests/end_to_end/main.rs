@@ -16,5 +16,6 @@ mod letters;
 mod limit;
 mod logs;
 mod metrics;
+mod replay;
 mod sql_functions;
 mod stopping;

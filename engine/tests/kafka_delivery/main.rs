@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test")]
 
 mod broker;
+mod replay;
 
 use std::{
     collections::{HashMap, HashSet},

@@ -123,6 +123,16 @@ fn payloads(source: &SourceNode, payload: &SchemaRef, given: &[Given]) -> Result
     Ok(BinaryArray::from_iter_values(values))
 }
 
+/// Metadata columns of rows, objects by column; what is missing in one is blank.
+pub(crate) fn metadata_rows(source: &str, fields: Vec<FieldRef>, rows: &[Value]) -> Result<Vec<ArrayRef>, Error> {
+    let filled = |row: &Value| {
+        let value = |field: &FieldRef| row.get(field.name()).cloned().unwrap_or_else(|| blank(field));
+        Value::Object(fields.iter().map(|field| (field.name().clone(), value(field))).collect())
+    };
+    let rows: Vec<Value> = rows.iter().map(filled).collect();
+    metadata_columns(source, fields, &rows)
+}
+
 fn metadata_columns(source: &str, fields: Vec<FieldRef>, rows: &[Value]) -> Result<Vec<ArrayRef>, Error> {
     if fields.is_empty() {
         return Ok(Vec::new());

@@ -17,7 +17,7 @@ use riverhook_connectors::{clock::ManualClock, format::Format};
 use serde_json::Value;
 
 pub use given::Given;
-pub(crate) use given::decode as rows_from_json;
+pub(crate) use given::{decode as rows_from_json, metadata_rows};
 pub use stub::Answer;
 
 use self::{
