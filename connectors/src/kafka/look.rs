@@ -186,6 +186,7 @@ impl LookReader {
                 positions,
                 keys: None,
                 headers: None,
+                times: None,
                 read_at: self.context.clock.now_micros(),
             }),
         }
