@@ -100,7 +100,8 @@ fn a_row_on_which_a_function_fails_is_a_letter_and_the_others_go_on() {
 
 #[test]
 fn bare_values_are_answers_and_conditions_of_alerts_call_too() {
-    let function = PROCESS.replace("struct<twice: int64, text: string>", "int64").replace("SHAPE: struct", "SHAPE: value");
+    let function =
+        PROCESS.replace("struct<twice: int64, text: string>", "int64").replace("SHAPE: struct", "SHAPE: value");
     let nodes = r#"
 transforms:
   doubled: { sql: "SELECT n, twice(n) AS twice FROM numbers" }
