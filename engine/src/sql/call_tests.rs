@@ -6,8 +6,9 @@ use arrow_array::{ArrayRef, Int64Array, StructArray, cast::AsArray, types::Int64
 use arrow_schema::{DataType, Field, Fields, Schema};
 use expect_test::{Expect, expect};
 use riverhook_connectors::{
-    batch::{Batch, Rows},
+    batch::{Batch, Input, Rows},
     format::{Encoded, Format},
+    position::Position,
 };
 use uuid::Uuid;
 
@@ -49,6 +50,8 @@ fn planner() -> Planner {
 struct Notes {
     functions: Vec<String>,
     called: RefCell<Vec<String>>,
+    /// The record of each argument row: its position and its key.
+    records: RefCell<Vec<(Position, String)>>,
 }
 
 impl Calls for Notes {
@@ -59,6 +62,13 @@ impl Calls for Notes {
         let texts: Vec<_> =
             (0..encoded.len()).map(|row| String::from_utf8_lossy(encoded.row(row)).into_owned()).collect();
         self.called.borrow_mut().push(format!("{name}{}", texts.join("")));
+        let input = &arguments.input;
+        let record = |row: usize| {
+            let record = arguments.rows.record(row)?;
+            let key = input.keys.as_ref().map(|keys| String::from_utf8_lossy(keys.value(record)).into_owned());
+            Some((*input.positions.get(record)?, key.unwrap_or_default()))
+        };
+        self.records.borrow_mut().extend((0..arguments.records.num_rows()).filter_map(record));
         let column = |index: usize| arguments.records.column(index).as_primitive::<Int64Type>();
         let rows = 0..arguments.records.num_rows();
         let result: ArrayRef = match name.as_str() {
@@ -354,6 +364,23 @@ fn rows_whose_records_are_not_known_are_told_apart_all_the_same() {
         given up 2: plus three, 2 tries
     "#]],
     );
+}
+
+#[test]
+fn functions_are_told_which_record_a_row_came_from() {
+    let batch = batch();
+    let keys = arrow_array::BinaryArray::from_vec(vec![b"a", b"b", b"c", b"d"]);
+    let batch = Batch { input: Arc::new(Input { keys: Some(keys), ..(*batch.input).clone() }), ..batch };
+    let told = |sql: &str| {
+        let query = planner().plan(sql, &tables()).unwrap();
+        let notes = Notes { functions: query.functions.clone(), ..Notes::default() };
+        query.branches[0].bind(&schema()).unwrap().run(&batch, &notes).unwrap();
+        let records = notes.records.into_inner();
+        records.into_iter().map(|(position, key)| format!("{position} {key}")).collect::<Vec<_>>()
+    };
+    assert_eq!(told("SELECT plus(id, 1) AS n FROM clicks WHERE id > 2"), ["2 c", "3 d"]);
+    let sql = "SELECT plus(t, 1) AS n FROM (SELECT unnest(tags) AS t FROM clicks) s";
+    assert_eq!(told(sql), ["0 a", "0 a", "3 d"]);
 }
 
 #[test]
