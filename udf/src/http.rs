@@ -116,7 +116,7 @@ impl JsonFunction {
         logs: LogSink,
     ) -> Result<Self, HttpError> {
         let target = Target::new(name, http, json.max_response, guard::system())?;
-        Ok(Self::new(name, Box::new(HttpEndpoint(Arc::new(target))), json, codecs, logs))
+        Ok(Self::new(name, Arc::new(HttpEndpoint(Arc::new(target))), json, codecs, logs))
     }
 }
 

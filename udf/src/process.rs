@@ -85,7 +85,7 @@ impl JsonFunction {
         let name = process.name.clone();
         let process = ProcessSettings { max_request: json.max_request, max_response: json.max_response, ..process };
         let endpoint = ProcessFunction::new(process, logs.clone())?;
-        Ok(Self::new(&name, Box::new(endpoint), json, codecs, logs))
+        Ok(Self::new(&name, Arc::new(endpoint), json, codecs, logs))
     }
 }
 

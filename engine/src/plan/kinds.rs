@@ -6,8 +6,8 @@ use arrow_schema::{Schema, SchemaRef};
 use riverhook_config::{OneOrMany, Reading, Secret, Spanned};
 use riverhook_connectors::format::schema::FunctionSignature;
 use riverhook_udf::{
-    Codecs, EventSource, Function, Grants, HttpSettings, JsonFunction, JsonSettings, Limits, ProcessSettings, Records,
-    Runtime, Settings, Shape,
+    EventSource, Function, Grants, HttpSettings, JsonFunction, JsonSettings, Limits, ProcessSettings, Records, Runtime,
+    Settings, Shape,
 };
 
 use super::{
@@ -44,19 +44,13 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Of a kind that sees JSON: `make` makes it, for SQL once more.
-    fn of_json<E>(
-        json: JsonSettings,
-        settings: &FunctionSettings,
-        memory: usize,
-        make: impl Fn(JsonSettings, Arc<dyn Codecs>) -> Result<JsonFunction, E>,
-    ) -> Result<Self, E> {
+    /// Of a kind that sees JSON.
+    fn of_json(function: JsonFunction, json: JsonSettings, settings: &FunctionSettings, memory: usize) -> Self {
         let scalar = settings.signature.as_ref().map(|signature| {
-            let json = JsonSettings { output: Some(values(signature)), values: true, ..json.clone() };
-            make(json, Arc::new(ValueJson)).map(|function| Arc::new(function) as Arc<dyn Function>)
+            let json = JsonSettings { output: Some(values(signature)), values: true, ..json };
+            Arc::new(function.with_answers(json, Arc::new(ValueJson))) as Arc<dyn Function>
         });
-        let function = make(json, Arc::new(PipelineJson))?;
-        Ok(Self { function: Arc::new(function), scalar: scalar.transpose()?, memory })
+        Self { function: Arc::new(function), scalar, memory }
     }
 }
 
@@ -223,9 +217,9 @@ impl Kinds<'_> {
             process.init_timeout = init_timeout.value;
         }
         let memory = process.limits.memory;
-        let make = |json, codecs| JsonFunction::process(process.clone(), json, codecs, log.sink());
-        match Made::of_json(self.json(settings, output), settings, memory, make) {
-            Ok(made) => Some(made),
+        let json = self.json(settings, output);
+        match JsonFunction::process(process, json.clone(), Arc::new(PipelineJson), log.sink()) {
+            Ok(function) => Some(Made::of_json(function, json, settings, memory)),
             Err(error) => {
                 cx.push(command.error(format!("this cannot run: {}", with_causes(&error))));
                 None
@@ -246,9 +240,9 @@ impl Kinds<'_> {
         http.token = settings.token.as_ref().map(secret);
         http.hmac = settings.hmac.as_ref().map(secret);
         http.timeout = settings.timeout.unwrap_or(Duration::from_secs(30));
-        let make = |json, codecs| JsonFunction::http(log.function(), http.clone(), json, codecs, log.sink());
-        match Made::of_json(self.json(settings, output), settings, 0, make) {
-            Ok(made) => Some(made),
+        let json = self.json(settings, output);
+        match JsonFunction::http(log.function(), http, json.clone(), Arc::new(PipelineJson), log.sink()) {
+            Ok(function) => Some(Made::of_json(function, json, settings, 0)),
             Err(error) => {
                 cx.push(url.error(error.to_string()));
                 None

@@ -11,7 +11,8 @@ use datafusion::{
 };
 
 /// What looks like a function and is planned in its own way.
-const OWN: [&str; 6] = ["tumble", "hop", "session", "proctime", "unnest", "grouping"];
+const OWN: [&str; 10] =
+    ["tumble", "hop", "session", "proctime", "unnest", "grouping", "cast", "try_cast", "convert", "extract"];
 
 /// Why a function cannot have this name.
 pub(super) fn problem(name: &str, state: &SessionState) -> Option<&'static str> {

@@ -66,7 +66,7 @@ pub struct JsonFunction {
 /// What all copies of a function have in common.
 struct Shared {
     name: String,
-    endpoint: Box<dyn Endpoint>,
+    endpoint: Arc<dyn Endpoint>,
     settings: JsonSettings,
     codecs: Arc<dyn Codecs>,
     output: SchemaRef,
@@ -79,7 +79,7 @@ impl JsonFunction {
     /// The function `name` whose code is behind `endpoint`.
     pub(crate) fn new(
         name: &str,
-        endpoint: Box<dyn Endpoint>,
+        endpoint: Arc<dyn Endpoint>,
         settings: JsonSettings,
         codecs: Arc<dyn Codecs>,
         logs: LogSink,
@@ -88,6 +88,12 @@ impl JsonFunction {
         let output = settings.output.clone().unwrap_or_else(passthrough);
         let (name, warned) = (name.to_owned(), AtomicBool::new(false));
         Self { shared: Arc::new(Shared { name, endpoint, settings, codecs, output, logs, warned }) }
+    }
+
+    /// The same code, with other ways to write its events and to read its answers. How large they may be stays as it is.
+    pub fn with_answers(&self, settings: JsonSettings, codecs: Arc<dyn Codecs>) -> Self {
+        let Shared { name, endpoint, logs, .. } = &*self.shared;
+        Self::new(name, Arc::clone(endpoint), settings, codecs, logs.clone())
     }
 
     fn codec(&self, input: &SchemaRef) -> Result<Box<dyn Codec>, OpenError> {

@@ -144,7 +144,7 @@ impl Called {
 
 fn function(settings: JsonSettings, answer: &[u8], logs: LogSink) -> (JsonFunction, Memory) {
     let endpoint = Memory { answer: Arc::new(answer.to_vec()), event: Arc::default() };
-    (JsonFunction::new("test", Box::new(endpoint.clone()), settings, Arc::new(ArrowJson), logs), endpoint)
+    (JsonFunction::new("test", Arc::new(endpoint.clone()), settings, Arc::new(ArrowJson), logs), endpoint)
 }
 
 fn call(settings: JsonSettings, rows: &RecordBatch, from: Option<&From>, answer: &[u8]) -> Called {
@@ -441,6 +441,13 @@ fn a_record_of_another_schema_is_named_by_its_index() {
     let called = answered(declared(), 2, r#"[{"n":1},{"n":"xyzzy"},{"n":[]}]"#);
     assert_eq!(called.error().kind, CallErrorKind::InvalidResponse);
     assert!(called.error().message.starts_with("record 1 of its answer"), "{}", called.error().message);
+}
+
+#[test]
+fn where_answers_are_values_a_bare_one_is_a_record() {
+    let bare = |values| answered(JsonSettings { values, ..declared() }, 1, "7");
+    assert!(bare(true).error().message.starts_with("record 0 of its answer"), "what it means is the codec's to say");
+    assert_eq!(bare(false).result.unwrap().output.num_rows(), 0);
 }
 
 #[test]
