@@ -115,6 +115,7 @@ impl Source for LettersSource {
             header: None,
             handed: 0,
             open: VecDeque::new(),
+            progress: Instant::now(),
         })])
     }
 }
@@ -138,7 +139,12 @@ struct LettersReader {
     handed: u64,
     /// What was handed over and is not known to be durable. The task bounds the barriers between.
     open: VecDeque<Handed>,
+    /// When some were handed over or became durable last.
+    progress: Instant,
 }
+
+/// For how long nothing became durable when no more will before the end: files are completed then.
+const STANDSTILL: Duration = Duration::from_millis(500);
 
 /// A batch of letters that was handed over.
 struct Handed {
@@ -155,6 +161,7 @@ impl Reader for LettersReader {
             if let Some((polled, handed)) = self.ready.pop_front() {
                 if let Some(handed) = handed {
                     self.handed += handed.letters.len() as u64;
+                    self.progress = Instant::now();
                     self.open.push_back(Handed { until: self.handed, ..handed });
                 }
                 return Ok(polled);
@@ -162,6 +169,11 @@ impl Reader for LettersReader {
             match self.scan.next(wait)? {
                 Scanned::Found(found) => self.take(found)?,
                 Scanned::Idle => return Ok(Polled::Idle),
+                // At the end all is made durable in one go; as long as that goes on by itself it is noted step by step.
+                Scanned::End if !self.open.is_empty() && self.progress.elapsed() < STANDSTILL => {
+                    std::thread::sleep(wait);
+                    return Ok(Polled::Idle);
+                }
                 Scanned::End => return Ok(Polled::End),
             }
             if self.ready.is_empty() && begun.elapsed() >= wait {
@@ -178,6 +190,7 @@ impl Reader for LettersReader {
         let until = positions.values().next().map_or(0, |Position::Offset(until)| *until);
         let mut durable = Vec::new();
         while let Some(handed) = self.open.pop_front_if(|handed| handed.until <= until) {
+            self.progress = Instant::now();
             let count = handed.letters.len() as u64;
             let failed = self.shared.failed.take(&handed.input) as u64;
             self.shared.tally.ran(&self.node, count, failed.min(count));
