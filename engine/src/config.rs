@@ -294,7 +294,7 @@ settings! {
         pub r#type: Option<Spanned<String>>,
         /// A connection of `connections`.
         pub connection: Option<Spanned<String>>,
-        /// The node, or nodes, whose rows it takes. An alert names its sinks itself.
+        /// The node, or nodes, whose rows it takes. Alerts (`notify`) and functions (`logs`) name their sinks themselves.
         pub from: Option<OneOrMany<Spanned<String>>>,
         /// How rows become bytes.
         pub format: Option<Format>,

@@ -68,8 +68,9 @@ pub(super) fn invoke(arguments: &InvokeArguments) -> ExitCode {
 
 /// The records of the event.
 fn event(path: &PathBuf) -> Result<Vec<Value>, String> {
-    let shown = path.display();
-    let text = if path.as_os_str() == "-" {
+    let stdin = path.as_os_str() == "-";
+    let shown = if stdin { "standard input".to_owned() } else { path.display().to_string() };
+    let text = if stdin {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
@@ -167,7 +168,7 @@ fn show(reply: &Reply) -> Result<bool, String> {
     let outcome = match &reply.result {
         Ok(outcome) => outcome,
         Err(error) => {
-            print(&serde_json::json!({ "errorMessage": error.message, "errorType": error.code() }))?;
+            print(&serde_json::json!({ "errorMessage": log::message(error), "errorType": error.code() }))?;
             return Ok(false);
         }
     };

@@ -152,7 +152,9 @@ impl Bookkeeping {
         let stopping = Arc::clone(&stop);
         let work = move || {
             let mut trouble = Trouble::default();
-            trouble.told(ledger.compact(&*control.clock));
+            if let Err(error) = ledger.compact(&*control.clock) {
+                tracing::warn!("the ledger's past days cannot be summed up: {error}");
+            }
             let mut stopped = stopping.0.lock();
             for turn in 1u32.. {
                 if !*stopped {
@@ -182,20 +184,19 @@ impl Bookkeeping {
     }
 }
 
-/// Why the ledger could not be written the last time: said once, and not twice a second.
+/// Whether the ledger could not be written the last time: said once, and not twice a second.
 #[derive(Default)]
-struct Trouble(Option<String>);
+struct Trouble(bool);
 
 impl Trouble {
     fn told(&mut self, written: std::io::Result<()>) {
-        match written.err().map(|error| error.to_string()) {
-            Some(why) if self.0.as_ref() != Some(&why) => {
+        let before = std::mem::replace(&mut self.0, written.is_err());
+        match written {
+            Err(why) if !before => {
                 tracing::warn!("what functions use cannot be written down, and is kept until it can: {why}");
-                self.0 = Some(why);
             }
-            Some(_) => {}
-            None if self.0.take().is_some() => tracing::info!("what functions use is written down again"),
-            None => {}
+            Ok(()) if before => tracing::info!("what functions use is written down again"),
+            Ok(()) | Err(_) => {}
         }
     }
 }

@@ -62,9 +62,9 @@ pub(super) fn usage(arguments: &UsageArguments) -> ExitCode {
         Ok(mut summary) => {
             summary.retain(|(_, function, _), _| arguments.function.as_ref().is_none_or(|wanted| wanted == function));
             if arguments.json {
-                print_json(&summary, &prices)
+                print_json(&summary, &prices);
             } else {
-                print(&summary, &prices)
+                print(&summary, &prices, arguments.function.as_deref());
             }
             ExitCode::SUCCESS
         }
@@ -92,9 +92,10 @@ fn print_json(summary: &Summary, prices: &Prices) {
     }
 }
 
-fn print(summary: &Summary, prices: &Prices) {
+fn print(summary: &Summary, prices: &Prices, only: Option<&str>) {
     if summary.is_empty() {
-        println!("no function was called yet");
+        let what = only.map_or_else(|| "no function".to_owned(), |name| format!("no function `{name}`"));
+        println!("{what} was called yet");
         return;
     }
     println!("{}", table(summary, prices));

@@ -15,7 +15,7 @@ use std::{
 
 use metrics::counter;
 use parking_lot::Mutex;
-use riverhook_udf::{CallErrorKind, LogLevel, LogLine, LogSink, Reply};
+use riverhook_udf::{CallError, CallErrorKind, LogLevel, LogLine, LogSink, Reply};
 use uuid::Uuid;
 
 use super::{
@@ -226,7 +226,13 @@ pub(crate) fn end(id: Uuid) -> String {
 /// What went wrong, as Lambda says it, if anything did.
 pub(crate) fn error(id: Uuid, reply: &Reply) -> Option<String> {
     let error = reply.result.as_ref().err()?;
-    Some(format!("RequestId: {id} Error: {}\t{}", error.message, error.code()))
+    Some(format!("RequestId: {id} Error: {}\t{}", message(error), error.code()))
+}
+
+/// An error's message without its code, where the function's own begins with that.
+pub(crate) fn message(error: &CallError) -> &str {
+    let without = error.message.strip_prefix(error.code()).and_then(|rest| rest.strip_prefix(": "));
+    without.unwrap_or(&error.message)
 }
 
 /// The line that Lambda ends an invocation's log with.
@@ -236,11 +242,14 @@ pub(crate) fn report(id: Uuid, reply: &Reply, memory: usize) -> String {
     let billed = Billed::of(usage.duration).by_1ms;
     let megabytes = |bytes: usize| bytes.div_ceil(1 << 20);
     let mut line = format!(
-        "REPORT RequestId: {id}\tDuration: {:.2} ms\tBilled Duration: {billed} ms\tMemory Size: {} MB\tMax Memory Used: {} MB",
-        milliseconds(usage.duration),
-        megabytes(memory),
-        megabytes(usage.peak_memory),
+        "REPORT RequestId: {id}\tDuration: {:.2} ms\tBilled Duration: {billed} ms",
+        milliseconds(usage.duration)
     );
+    // Of a server nobody here knows what it holds.
+    if memory > 0 {
+        let (size, used) = (megabytes(memory), megabytes(usage.peak_memory));
+        line += &format!("\tMemory Size: {size} MB\tMax Memory Used: {used} MB");
+    }
     if let Some(start) = usage.cold_start {
         line += &format!("\tInit Duration: {:.2} ms", milliseconds(start));
     }
@@ -250,4 +259,39 @@ pub(crate) fn report(id: Uuid, reply: &Reply, memory: usize) -> String {
         Err(error) => line += &format!("\tStatus: error\tError Type: {}", error.code()),
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use riverhook_udf::Usage;
+
+    use super::*;
+
+    fn failed(kind: CallErrorKind, message: &str) -> Reply {
+        let usage = Usage { duration: Duration::from_micros(2_130), peak_memory: 9 << 20, ..Usage::default() };
+        Reply { result: Err(CallError { kind, message: message.to_owned(), retryable: false }), usage }
+    }
+
+    #[test]
+    fn failures_are_reported_as_lambda_reports_them() {
+        let id = Uuid::nil();
+        let begin = format!("REPORT RequestId: {id}\tDuration: 2.13 ms\tBilled Duration: 3 ms");
+        let late = failed(CallErrorKind::Timeout, "took too long");
+        assert_eq!(
+            report(id, &late, 128 << 20),
+            format!("{begin}\tMemory Size: 128 MB\tMax Memory Used: 9 MB\tStatus: timeout")
+        );
+        let own = failed(CallErrorKind::Failed("Own.Code".to_owned()), "Own.Code: no");
+        assert_eq!(report(id, &own, 0), format!("{begin}\tStatus: error\tError Type: Own.Code"));
+        assert_eq!(error(id, &own), Some(format!("RequestId: {id} Error: no\tOwn.Code")));
+    }
+
+    #[test]
+    fn of_many_failures_in_a_second_some_are_told() {
+        let start = Instant::now();
+        let mut failures = Failures { since: start, told: 0 };
+        let told = (0..250).filter(|_| failures.admit(start)).count();
+        assert_eq!(told, MOST_FAILURES as usize);
+        assert!(failures.admit(start + Duration::from_secs(1)));
+    }
 }

@@ -109,3 +109,26 @@ fn reached_servers() {
     "#]],
     );
 }
+
+const LOGGED: &str = r#"
+name: shop
+sources:
+  orders: { type: file, path: orders.jsonl, schema: { id: int64! } }
+functions:
+  enrich: { http: "http://127.0.0.1:1/", logs: audit }
+transforms:
+  enriched: { from: orders, call: enrich }
+sinks:
+  archive: { from: enriched, type: file, path: out/ }
+  audit: { type: file, path: audit/ }
+"#;
+
+#[test]
+fn functions_logs_lead_to_their_sink() {
+    let folder = Folder::with_pipeline(LOGGED);
+    folder.write("orders.jsonl", "{\"id\":1}\n");
+    let drawn = folder.run(&["graph", "pipeline.yaml"]).expect(0).stdout;
+    assert!(drawn.contains("  n_enriched -. logs .-> n_audit\n"), "{drawn}");
+    let said = folder.run(&["validate", "pipeline.yaml"]).expect(0).stdout;
+    assert!(said.contains("  audit.logs → audit: best effort (functions never wait for their log"), "{said}");
+}

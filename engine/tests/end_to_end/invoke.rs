@@ -70,9 +70,46 @@ fn a_handler() {
         "process: [python3, handler.py], payload: records, env: { GREETING: hello }, output: { n: int64!, twice: int64 }",
     );
     folder.write("handler.py", include_str!("handler.py"));
-    check(&folder, r#"[{"n":4},{"n":5}]"#, 0, &expect![[r#""#]]);
-    check(&folder, r#"{"n":14}"#, 1, &expect![[r#""#]]);
-    check(&folder, r#"{"n":13}"#, 1, &expect![[r#""#]]);
+    check(
+        &folder,
+        r#"[{"n":4},{"n":5}]"#,
+        0,
+        &expect![[r#"
+        TIME  START RequestId: … Version: …
+        TIME  INFO  got 2 hello
+        TIME  END RequestId: …
+        TIME  REPORT RequestId: … | Duration: … ms | Billed Duration: … ms | Memory Size: 128 MB | Max Memory Used: … MB | Init Duration: … ms
+        --
+        {"n":4,"twice":8}
+        {"n":5,"twice":10}
+    "#]],
+    );
+    check(
+        &folder,
+        r#"{"n":14}"#,
+        1,
+        &expect![[r#"
+        TIME  START RequestId: … Version: …
+        TIME  INFO  got 1 hello
+        TIME  END RequestId: …
+        TIME  REPORT RequestId: … | Duration: … ms | Billed Duration: … ms | Memory Size: 128 MB | Max Memory Used: … MB | Init Duration: … ms | Status: error | Error Type: Function.Unlucky
+        --
+        {"errorMessage":"fourteen","errorType":"Function.Unlucky"}
+    "#]],
+    );
+    check(
+        &folder,
+        r#"{"n":13}"#,
+        1,
+        &expect![[r#"
+        TIME  START RequestId: … Version: …
+        TIME  INFO  got 1 hello
+        TIME  END RequestId: …
+        TIME  REPORT RequestId: … | Duration: … ms | Billed Duration: … ms | Memory Size: 128 MB | Max Memory Used: … MB | Init Duration: … ms | Status: error | Error Type: Runtime.ExitError
+        --
+        {"errorMessage":"exited with status 7","errorType":"Runtime.ExitError"}
+    "#]],
+    );
 }
 
 #[test]
@@ -81,15 +118,53 @@ fn an_event_that_is_not_what_the_node_gives() {
         "process: [python3, handler.py], payload: records, env: { GREETING: hello }, output: { n: int64!, twice: int64 }",
     );
     folder.write("handler.py", include_str!("handler.py"));
-    check(&folder, r#"{"n":"four"}"#, 2, &expect![[r#""#]]);
-    check(&folder, r#"{"N":4}"#, 2, &expect![[r#""#]]);
-    check(&folder, r#"{"n":4"#, 2, &expect![[r#""#]]);
-    check(&folder, "17", 2, &expect![[r#""#]]);
+    check(
+        &folder,
+        r#"{"n":"four"}"#,
+        2,
+        &expect![[r#"
+        error: the event, row 1: field n, byte 5: expected int64, found a string
+        --
+    "#]],
+    );
+    check(
+        &folder,
+        r#"{"N":4}"#,
+        2,
+        &expect![[r#"
+        error: the event, row 1: field n: the field is missing, and its type is `int64!`
+        --
+    "#]],
+    );
+    check(
+        &folder,
+        r#"{"n":4"#,
+        2,
+        &expect![[r#"
+        error: standard input: this is no JSON: EOF while parsing an object at line 1 column 6
+        --
+    "#]],
+    );
+    check(
+        &folder,
+        "17",
+        2,
+        &expect![[r#"
+        error: standard input: expected one record as a JSON object, or an array of records
+        --
+    "#]],
+    );
     let ran = folder.run(&["invoke", "pipeline.yaml", "tired", "--event", "event.json"]).expect(2);
-    expect![[r#""#]].assert_eq(&ran.stderr);
+    expect![[r#"
+        error: cannot read event.json: No such file or directory (os error 2)
+    "#]]
+    .assert_eq(&ran.stderr);
     folder.write("event.json", "[]");
     let ran = folder.run(&["invoke", "pipeline.yaml", "tired", "--event", "event.json"]).expect(2);
-    expect![[r#""#]].assert_eq(&ran.stderr);
+    expect![[r#"
+        error: no node of pipeline.yaml calls a function `tired`; did you mean `tried`?
+    "#]]
+    .assert_eq(&ran.stderr);
 }
 
 #[test]
@@ -100,8 +175,35 @@ fn a_component() {
     );
     let folder = folder("wasm: tried.wasm");
     folder.write("tried.wasm", component("", SAME_SCHEMA, &process, r#"(data (i32.const 1024) "hellodetails")"#));
-    check(&folder, r#"[{"n":4},{"n":5,"name":"five"}]"#, 0, &expect![[r#""#]]);
-    check(&folder, r#"[{"n":1},{"n":2},{"n":3}]"#, 1, &expect![[r#""#]]);
+    check(
+        &folder,
+        r#"[{"n":4},{"n":5,"name":"five"}]"#,
+        0,
+        &expect![[r#"
+        TIME  START RequestId: … Version: …
+        TIME  INFO  hello
+        TIME  DEBUG  details
+        TIME  END RequestId: …
+        TIME  REPORT RequestId: … | Duration: … ms | Billed Duration: … ms | Memory Size: 64 MB | Max Memory Used: … MB | Init Duration: … ms
+        --
+        {"n":4,"name":null}
+        {"n":5,"name":"five"}
+    "#]],
+    );
+    check(
+        &folder,
+        r#"[{"n":1},{"n":2},{"n":3}]"#,
+        1,
+        &expect![[r#"
+        TIME  START RequestId: … Version: …
+        TIME  INFO  hello
+        TIME  DEBUG  details
+        TIME  END RequestId: …
+        TIME  REPORT RequestId: … | Duration: … ms | Billed Duration: … ms | Memory Size: 64 MB | Max Memory Used: … MB | Init Duration: … ms | Status: error | Error Type: Runtime.ExitError
+        --
+        {"errorMessage":"crashed: wasm trap: wasm `unreachable` instruction executed","errorType":"Runtime.ExitError"}
+    "#]],
+    );
 }
 
 #[test]
@@ -128,5 +230,16 @@ fn a_server() {
                 .unwrap();
         }
     });
-    check(&folder, r#"{"n":4}"#, 0, &expect![[r#""#]]);
+    check(
+        &folder,
+        r#"{"n":4}"#,
+        0,
+        &expect![[r#"
+        TIME  START RequestId: … Version: …
+        TIME  END RequestId: …
+        TIME  REPORT RequestId: … | Duration: … ms | Billed Duration: … ms | Init Duration: … ms
+        --
+        {"value":{"Records":[{"eventSource":"riverhook:file","partition":"numbers-0","position":0,"body":{"n":4,"name":null}}]}}
+    "#]],
+    );
 }
