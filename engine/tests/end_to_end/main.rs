@@ -10,6 +10,7 @@ mod support;
 
 mod functions;
 mod http;
+mod idle;
 mod kinds;
 mod letters;
 mod limit;

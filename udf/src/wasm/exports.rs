@@ -5,6 +5,7 @@ use wasmtime::component::{Component, ComponentExportIndex};
 use super::{LoadError, abi};
 
 /// Where a function's exports are in its component.
+#[derive(Clone, Copy)]
 pub(crate) enum Exports {
     /// Arrow batches.
     Batch(BatchExports),
