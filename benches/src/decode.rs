@@ -72,6 +72,7 @@ fn batches() -> Vec<Payloads> {
             positions: (0..BATCH as u64).map(Position::Offset).collect(),
             keys: None,
             headers: None,
+            times: None,
             read_at: 0,
         };
         let values = BinaryArray::from_iter_values(bids.by_ref().take(BATCH).map(record));

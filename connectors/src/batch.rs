@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, TimestampMillisecondArray, UInt32Array};
 use arrow_select::take::take_record_batch;
 
 use crate::position::{Partition, Position};
@@ -38,6 +38,8 @@ pub struct Input {
     pub keys: Option<BinaryArray>,
     /// The records' headers as `list<struct<key: utf8, value: binary>>`, where the transport has any.
     pub headers: Option<ArrayRef>,
+    /// When each record happened or was written, where the transport says so.
+    pub times: Option<TimestampMillisecondArray>,
     /// When the records were read: microseconds since 1970-01-01 UTC. Latency counts from here.
     pub read_at: i64,
 }

@@ -7,7 +7,10 @@ use std::{path::PathBuf, time::Duration};
 use riverhook_config::{
     ByteSize, DurationRange, Map, Node, OneOrMany, Reading, Secret, Setting, Shape, Spanned, choices, settings,
 };
-use riverhook_connectors::format::{Format, schema::SchemaSetting};
+use riverhook_connectors::format::{
+    Format,
+    schema::{FunctionSignature, SchemaSetting},
+};
 
 /// A part of the file that is read later, when it is known what it is.
 #[derive(Clone, Debug)]
@@ -62,6 +65,8 @@ settings! {
         pub batch: BatchSettings,
         /// Metrics and health over HTTP.
         pub server: Option<Server>,
+        /// What functions' calls cost, for the cost that `riverhook usage` shows.
+        pub prices: Prices,
         /// Tasks of each source that run at the same time; the machine's cores unless set.
         pub parallelism: Option<Spanned<usize>>,
         /// How long stopping may take: what is not durable by then is read again by the next run.
@@ -100,6 +105,16 @@ settings! {
     pub struct Server {
         /// The address to listen on.
         pub listen: String = "127.0.0.1:9464".to_owned(),
+    }
+}
+
+settings! {
+    /// What functions' calls cost, in any currency.
+    pub struct Prices {
+        /// A GB-second, by increments of 1 ms.
+        pub gb_second: Option<f64>,
+        /// A million calls.
+        pub million_calls: Option<f64>,
     }
 }
 
@@ -183,6 +198,9 @@ settings! {
         /// The columns of the records that it answers, where its code cannot say; without them each record is passed on
         /// as JSON in the column `value`.
         pub output: Option<Spanned<SchemaSetting>>,
+        /// Makes it a function of SQL: its arguments and its result, such as
+        /// `(ip: string) -> struct<country: string, lat: float64>`.
+        pub signature: Option<Spanned<FunctionSignature>>,
         /// Copies that may run at the same time; the machine's cores unless set.
         pub concurrency: Option<Spanned<usize>>,
         /// How many records one call gets.
@@ -199,6 +217,9 @@ settings! {
         pub max_age: Option<Duration>,
         /// How long a copy that nobody needs is kept.
         pub idle_timeout: Duration = Duration::from_secs(300),
+        /// A sink without `from` that gets, as rows, the lines that the function logs, and the START, END and REPORT of each
+        /// call. Columns: `time`, `pipeline`, `node`, `function`, `version`, `invocation`, `level`, `message`.
+        pub logs: Option<Spanned<String>>,
     }
 }
 
@@ -209,6 +230,8 @@ settings! {
         pub rows: Option<Spanned<usize>>,
         /// Bytes at most.
         pub bytes: ByteSize = ByteSize(4 * 1024 * 1024),
+        /// How long rows that are fewer wait for more; not at all unless set.
+        pub wait: Option<Spanned<Duration>>,
     }
 }
 

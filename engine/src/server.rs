@@ -90,6 +90,10 @@ fn describe_functions() {
         "riverhook_function_megabyte_milliseconds_total",
         "Memory limit in MiB times milliseconds rounded up."
     );
+    describe_counter!(
+        "riverhook_function_dropped_logs_total",
+        "Log lines that were dropped: the function logs too much (rate), or its sink takes them too slowly (sink)."
+    );
     describe_gauge!("riverhook_function_memory_bytes", "Memory that one copy may use.");
     describe_gauge!("riverhook_function_peak_memory_bytes", "The most memory that a copy has used.");
 }

@@ -23,6 +23,12 @@ pub trait Function: Send + Sync {
 
     /// The hash of the function's code, in hexadecimal. It names the version in dead letters and metering.
     fn version(&self) -> &str;
+
+    /// Whether a call mostly waits for something outside of this process. Such a call is worth a thread of its own,
+    /// so that its caller can go on; one that computes is not.
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 /// One copy of a function, opened for one input schema.
@@ -134,7 +140,8 @@ pub struct Usage {
     pub cold_start: Option<Duration>,
     /// The most memory that the copy has held so far, in bytes.
     pub peak_memory: usize,
-    /// Log lines of this call that were dropped because the function logs too much.
+    /// Log lines of this call that were dropped because the function logs too much. The caller says so where the lines
+    /// are read.
     pub dropped_logs: u64,
 }
 

@@ -1,4 +1,5 @@
-//! The gate between a function's log and the sink: long lines are cut, and a flood is dropped and counted.
+//! The gate between a function's log and the sink: long lines are cut, and a flood is dropped. Whoever is refused counts
+//! it: [`Usage::dropped_logs`](crate::contract::Usage::dropped_logs).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,15 +37,11 @@ impl LogGate {
     /// Passes the line on, or returns false if the function has logged too much.
     pub(crate) fn write(&self, invocation: Uuid, level: LogLevel, message: &str, now: Instant) -> bool {
         let admitted = self.bucket.lock().admit(now);
-        let Some(dropped_before) = admitted else { return false };
-        let write = |level, message: &str| {
+        if admitted {
+            let message = cut(message, self.longest);
             self.sink.write(&LogLine { function: &self.function, invocation, level, message });
-        };
-        if dropped_before > 0 {
-            write(LogLevel::Warn, &format!("{dropped_before} log lines were dropped: the function logs too much"));
         }
-        write(level, cut(message, self.longest));
-        true
+        admitted
     }
 }
 
@@ -54,25 +51,23 @@ struct Bucket {
     rate: f64,
     tokens: f64,
     filled: Instant,
-    dropped: u64,
 }
 
 impl Bucket {
     fn new(rate: u32, now: Instant) -> Self {
-        Self { rate: rate.into(), tokens: rate.into(), filled: now, dropped: 0 }
+        Self { rate: rate.into(), tokens: rate.into(), filled: now }
     }
 
-    /// The number of lines that were dropped since the last one admitted, or `None` if this one is dropped too.
-    fn admit(&mut self, now: Instant) -> Option<u64> {
+    /// Whether one more line is admitted.
+    fn admit(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.tokens = (self.tokens + elapsed * self.rate).min(self.rate);
         self.filled = now;
-        if self.tokens < 1.0 {
-            self.dropped += 1;
-            return None;
+        let admitted = self.tokens >= 1.0;
+        if admitted {
+            self.tokens -= 1.0;
         }
-        self.tokens -= 1.0;
-        Some(std::mem::take(&mut self.dropped))
+        admitted
     }
 }
 
@@ -88,13 +83,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_dropped_and_counted_and_the_rate_comes_back() {
+    fn a_flood_is_dropped_and_the_rate_comes_back() {
         let start = Instant::now();
         let mut bucket = Bucket::new(3, start);
         let admitted: Vec<_> = (0..5).map(|_| bucket.admit(start)).collect();
-        assert_eq!(admitted, [Some(0), Some(0), Some(0), None, None]);
-        assert_eq!(bucket.admit(start + Duration::from_millis(400)), Some(2));
-        assert_eq!(bucket.admit(start + Duration::from_millis(500)), None);
+        assert_eq!(admitted, [true, true, true, false, false]);
+        assert!(bucket.admit(start + Duration::from_millis(400)));
+        assert!(!bucket.admit(start + Duration::from_millis(500)));
     }
 
     #[test]

@@ -7,13 +7,15 @@
 //!
 //! A child is started with a clean environment ([`environment`]) by one thread that outlives them all ([`spawner`]),
 //! is given a moment to end when it is no longer needed ([`burial`]), and dies with the engine, however that ends
-//! ([`watcher`]). Its memory is held by a watchdog ([`watchdog`]).
+//! ([`watcher`]). The kernel holds it to its memory and number of processes where it lets us ([`cgroup`]), and a
+//! watchdog elsewhere ([`watchdog`]).
 //!
 //! It must not know what an event means: rows become events, and answers rows, in the layer above.
 
 mod api;
 mod backoff;
 mod burial;
+mod cgroup;
 mod child;
 mod copy;
 mod environment;

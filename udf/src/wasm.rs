@@ -284,6 +284,24 @@ pub struct WasmFunction {
     inner: Arc<Loaded>,
 }
 
+impl WasmFunction {
+    /// The same compiled code, with other ways to write and read records. One over batches has no records.
+    pub fn with_records(&self, records: Records) -> Self {
+        let Loaded { shared, component, exports, settings, surroundings, version, uses_wasi } = &*self.inner;
+        Self {
+            inner: Arc::new(Loaded {
+                shared: Arc::clone(shared),
+                component: component.clone(),
+                exports: *exports,
+                settings: Settings { records: Some(records), ..settings.clone() },
+                surroundings: Arc::clone(surroundings),
+                version: version.clone(),
+                uses_wasi: *uses_wasi,
+            }),
+        }
+    }
+}
+
 impl Function for WasmFunction {
     fn describe(&self, input: &Schema) -> Result<SchemaRef, OpenError> {
         let instance = self.instance(Arc::new(input.clone()), &Caller::default())?;

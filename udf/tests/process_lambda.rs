@@ -1,6 +1,7 @@
-//! AWS's own runtime clients, unmodified, each with an ordinary handler.
+//! AWS's own runtime clients, unmodified, each with an ordinary handler; and a handler that is its own client.
 //!
-//! Each test needs a client that is installed somewhere, and is left out loudly without.
+//! A test needs a client that is installed somewhere: `cargo xtask test` installs them all, and without one plain
+//! `cargo test` leaves the test out and says so.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
@@ -20,7 +21,7 @@ fn client(variable: &str, test: &str, needs: &str) -> Option<String> {
     let client = std::env::var(variable).ok();
     if client.is_none() {
         // Not eprintln!, which the test harness swallows.
-        let _ = writeln!(std::io::stderr(), "LEFT OUT: process_lambda::{test} needs {needs}: set {variable}");
+        let _ = writeln!(std::io::stderr(), "LEFT OUT: process_lambda::{test} needs {needs}: run `cargo xtask test`");
     }
     client
 }
@@ -94,8 +95,7 @@ fn faults(settings: ProcessSettings, mut copy: ProcessCopy) {
     answer(&mut copy, r#"{"x":1}"#);
 }
 
-/// The variable holds a Python with `awslambdaric`:
-/// `python3 -m venv DIR && DIR/bin/pip install awslambdaric==4.2.2`, then DIR/bin/python.
+/// The variable holds a Python with `awslambdaric`.
 #[test]
 fn awslambdaric_runs_a_handler_in_python() {
     let Some(python) = client("RIVERHOOK_TEST_LAMBDA_PYTHON", "awslambdaric", "a Python with awslambdaric") else {
@@ -111,6 +111,20 @@ fn awslambdaric_runs_a_handler_in_python() {
     assert!(message.contains("no_such_module"), "{message}");
 }
 
+/// The variable holds the program `aws-lambda-ric`.
+#[test]
+fn aws_lambda_ric_runs_a_handler_in_node() {
+    let Some(program) = client("RIVERHOOK_TEST_LAMBDA_NODE", "aws_lambda_ric", "aws-lambda-ric") else { return };
+    let mut settings = settings(&[&program, "aws_node.handler"]);
+    settings.handler = Some("aws_node.handler".to_owned());
+    check(settings.clone(), ("Runtime.Unknown", "RangeError: bad row"));
+
+    settings.command[1] = "no_such_module.handler".to_owned();
+    let (kind, message) = failure(&mut process::copy(settings), "{}");
+    assert_eq!(kind.code(), "Runtime.ImportModuleError", "{message}");
+    assert!(message.contains("no_such_module"), "{message}");
+}
+
 /// The variable holds the program that `cargo build --release` makes in `tests/handlers/rust`.
 #[test]
 fn lambda_runtime_runs_a_handler_in_rust() {
@@ -119,7 +133,7 @@ fn lambda_runtime_runs_a_handler_in_rust() {
     check(settings(&[&program]), ("Runtime.Unknown", "&str: bad row"));
 }
 
-/// The variable holds a folder with the jars of `aws-lambda-java-runtime-interface-client` 2.9.0 and what it needs.
+/// The variable holds a folder with the jars of `aws-lambda-java-runtime-interface-client` and what it needs.
 #[test]
 fn the_runtime_interface_client_runs_a_handler_in_java() {
     let needs = "the jars of aws-lambda-java-runtime-interface-client";
@@ -137,4 +151,23 @@ fn the_runtime_interface_client_runs_a_handler_in_java() {
     settings.command.push("AwsJava::handleRequest".to_owned());
     settings.handler = Some("AwsJava::handleRequest".to_owned());
     check(settings, ("Runtime.Unknown", "java.lang.IllegalArgumentException: bad row"));
+}
+
+#[test]
+fn an_executable_that_is_its_own_client_runs_as_it_does_on_provided_runtimes() {
+    if std::process::Command::new("curl").arg("--version").output().is_err() {
+        let _ = writeln!(std::io::stderr(), "LEFT OUT: process_lambda::provided needs curl: run `cargo xtask test`");
+        return;
+    }
+    let (mut copy, lines) = logging(settings(&["./provided.sh"]));
+    for name in ["Zürich", "Bern"] {
+        let event = json!({ "name": name }).to_string();
+        assert_eq!(answer(&mut copy, &event), event);
+    }
+    assert!(lines.lock().unwrap().iter().any(|line| line.2 == "hello from the handler"), "{lines:?}");
+    let (kind, message) = failure(&mut copy, r#"{"do":"raise"}"#);
+    assert_eq!((kind.code(), message.as_str()), ("Function.NoSuchCity", "Function.NoSuchCity: bad row"));
+    let (kind, message) = failure(&mut copy, r#"{"do":"exit"}"#);
+    assert_eq!((kind, message.as_str()), (CallErrorKind::Crash, "exited with status 9"));
+    assert_eq!(answer(&mut copy, "[1]"), "[1]");
 }

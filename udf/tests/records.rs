@@ -4,8 +4,7 @@
 
 mod support;
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use riverhook_udf::{
     WasmFunction,
 };
 use support::json::{ArrowJson, passthrough};
-use support::{patient, prebuilt, runtime};
+use support::{built, named, patient, prebuilt, runtime};
 use uuid::Uuid;
 
 fn order_schema() -> SchemaRef {
@@ -145,14 +144,9 @@ fn in_javascript() {
 /// is for JavaScript.
 #[test]
 fn in_rust_as_built_now() {
-    let Some(target) = named("RIVERHOOK_TEST_RUST_SDK", "orders") else { return };
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let output = target.join("orders.built.wasm");
-    let mut build = Command::new(workspace.join("udf/sdk/rust/build.sh"));
-    build.arg("udf/tests/guests/orders").arg(&output).current_dir(workspace).env("CARGO_TARGET_DIR", &target);
-    let built = build.output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    check(&std::fs::read(output).unwrap());
+    if let Some(component) = built("orders") {
+        check(&component);
+    }
 }
 
 /// The component with Python's interpreter is too large to be kept; it is built where the tool is there.
@@ -166,16 +160,6 @@ fn in_python() {
 fn in_javascript_as_built_now() {
     let Some(component) = built_with("orders.js", "RIVERHOOK_TEST_JS_SDK") else { return };
     check(&component);
-}
-
-/// The folder that the variable names; says that a test is left out if there is none.
-fn named(variable: &str, source: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os(variable).map(PathBuf::from);
-    if folder.is_none() {
-        // Not eprintln!, which the test harness swallows.
-        let _ = writeln!(std::io::stderr(), "LEFT OUT: building {source} needs {variable}: see udf/sdk/README.md");
-    }
-    folder
 }
 
 /// Builds a guest with the SDK's command, if the environment says in which folder it is installed.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use riverhook_udf::conformance::{Abilities, Behaviour, Subject, check};
 use riverhook_udf::{Function, Limits, LogSink, Records, Settings};
 use support::json::{ArrowJson, passthrough};
-use support::{prebuilt, runtime};
+use support::{built, prebuilt, runtime};
 
 /// One component, which learns from its configuration what to do.
 struct Guest {
@@ -34,14 +34,33 @@ impl Subject for Guest {
     }
 }
 
+fn over_batches(code: Vec<u8>) {
+    check(&mut Guest { code, abilities: Abilities::default() });
+}
+
+fn over_records(code: Vec<u8>) {
+    // Nothing of theirs runs before the first call.
+    let abilities = Abilities { slow_start: false, ..Abilities::default() };
+    check(&mut Guest { code, abilities });
+}
+
 #[test]
 fn functions_over_batches_keep_the_contract() {
-    check(&mut Guest { code: prebuilt("conform"), abilities: Abilities::default() });
+    over_batches(prebuilt("conform"));
 }
 
 #[test]
 fn functions_over_records_keep_the_contract() {
-    // Nothing of theirs runs before the first call.
-    let abilities = Abilities { slow_start: false, ..Abilities::default() };
-    check(&mut Guest { code: prebuilt("conform_records"), abilities });
+    over_records(prebuilt("conform_records"));
+}
+
+/// The prebuilt components are the ones that their sources make: where the tools are there, fresh ones do the same.
+#[test]
+fn functions_as_built_now_keep_the_contract() {
+    if let Some(code) = built("conform") {
+        over_batches(code);
+    }
+    if let Some(code) = built("conform_records") {
+        over_records(code);
+    }
 }

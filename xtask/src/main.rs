@@ -7,9 +7,12 @@ mod cache;
 mod ci;
 mod house;
 mod kafka;
+mod lambda;
+mod maven;
 mod policy;
 mod process;
 mod programs;
+mod sdk;
 mod steps;
 mod testing;
 
@@ -42,8 +45,14 @@ enum Task {
     /// Run a Kafka broker in the foreground and print how to reach it
     #[command(after_help = kafka::HELP)]
     ServeKafka(ServeKafkaArgs),
+    /// Install AWS's own clients of the Lambda Runtime API and print how tests find them
+    #[command(after_help = lambda::HELP)]
+    LambdaClients,
     /// Feed damaged input to the reader of pipeline files, the planner and the decoders, for some time each
     Fuzz(FuzzArgs),
+    /// Install the SDKs for functions and print how tests find them
+    #[command(after_help = sdk::HELP)]
+    FunctionSdks,
     /// Everything a change must pass: format, lints, docs, policy, compose file, house rules, tests
     Ci,
 }
@@ -98,9 +107,17 @@ fn run(cli: Cli) -> Result<()> {
             testing::run(&wanted, args.keep, &cache, &interrupt)
         }
         Task::ServeKafka(args) => kafka::serve(args.port, args.dir.as_deref(), &cache, &interrupt),
+        Task::LambdaClients => {
+            enter_workspace()?;
+            lambda::print(&cache, &interrupt)
+        }
         Task::Fuzz(args) => {
             enter_workspace()?;
             testing::fuzz(args.seconds, &interrupt)
+        }
+        Task::FunctionSdks => {
+            enter_workspace()?;
+            sdk::print(&cache, &interrupt)
         }
         Task::Ci => {
             enter_workspace()?;

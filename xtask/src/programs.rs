@@ -19,6 +19,11 @@ pub(crate) struct Program {
 
 pub(crate) const JAVA: Program = Program { name: "java", package: "openjdk-17-jre-headless" };
 pub(crate) const MAVEN: Program = Program { name: "mvn", package: "maven" };
+pub(crate) const JAVAC: Program = Program { name: "javac", package: "openjdk-17-jdk-headless" };
+pub(crate) const PYTHON: Program = Program { name: "python3", package: "python3-venv" };
+pub(crate) const NODE: Program = Program { name: "node", package: "nodejs" };
+pub(crate) const NPM: Program = Program { name: "npm", package: "npm" };
+pub(crate) const CURL: Program = Program { name: "curl", package: "curl" };
 pub(crate) const OPENSSL: Program = Program { name: "openssl", package: "openssl" };
 pub(crate) const DOCKER_COMPOSE: Program = Program { name: "docker-compose", package: "docker-compose" };
 

@@ -8,12 +8,15 @@ use anyhow::{Context, Result};
 
 use crate::cache::Cache;
 use crate::kafka::Broker;
+use crate::lambda::Clients;
 use crate::process::{self, Interrupt};
+use crate::sdk::Sdks;
 
 /// What `--help` says after the options.
 pub(crate) const HELP: &str = "\
-The tests find the servers through environment variables, which `cargo xtask serve-kafka --help` lists. A test that
-needs one says loudly on standard error when plain `cargo test` leaves it out; here nothing is left out.
+The tests find the servers, and AWS's clients of the Lambda Runtime API, through environment variables, which
+`cargo xtask serve-kafka --help` and `cargo xtask lambda-clients --help` list. A test that needs one says loudly on
+standard error when plain `cargo test` leaves it out; here nothing is left out.
 
 Examples:
   cargo xtask test                          everything
@@ -28,6 +31,9 @@ const SERVERS: [&str; 1] = ["kafka*"];
 
 /// The name that selects those targets.
 const ONLY_SERVERS: &str = "servers";
+
+/// The packages whose tests run handlers with AWS's clients and build functions with the SDKs.
+const WITH_FUNCTIONS: [&str; 2] = ["riverhook", "riverhook-udf"];
 
 /// Which tests to run; the default is all.
 #[derive(Default)]
@@ -51,6 +57,11 @@ impl Selection {
             arguments.extend(SERVERS.iter().flat_map(|pattern| ["--test".to_owned(), (*pattern).to_owned()]));
         }
         arguments
+    }
+
+    /// Whether tests may be among them that need AWS's clients and the SDKs.
+    fn uses_functions(&self) -> bool {
+        self.packages.is_empty() || self.packages.iter().any(|package| WITH_FUNCTIONS.contains(&package.as_str()))
     }
 
     /// The name filters for the test binaries.
@@ -78,18 +89,28 @@ pub(crate) fn fuzz(seconds: u64, interrupt: &Interrupt) -> Result<()> {
 pub(crate) fn run(wanted: &Selection, keep: bool, cache: &Cache, interrupt: &Interrupt) -> Result<()> {
     // Asked before the build, which may put a new file at this path.
     let this_program = env::current_exe().context("cannot tell where this program is")?;
+    let sdks = match wanted.uses_functions() {
+        true => Some(Sdks::prepare(cache, interrupt)?),
+        false => None,
+    };
     process::run(cargo().args(wanted.arguments()).arg("--no-run"), interrupt)?;
 
+    let clients = match wanted.uses_functions() {
+        true => Some(Clients::prepare(cache, interrupt)?),
+        false => None,
+    };
     let begun = Instant::now();
     let mut broker = Broker::start(None, None, cache, interrupt)?;
     println!("xtask: Kafka is ready after {:.1} s", begun.elapsed().as_secs_f64());
     let mut tests = cargo();
+    tests.envs(sdks.iter().flat_map(Sdks::environment));
     tests
         .args(wanted.arguments())
         .arg("--no-fail-fast")
         .arg("--")
         .args(wanted.filters())
         .envs(broker.environment())
+        .envs(clients.iter().flat_map(Clients::environment))
         .env("RIVERHOOK_TEST_XTASK", this_program);
     let outcome = process::run(&mut tests, interrupt);
 

@@ -98,6 +98,7 @@ pub(super) fn batch(rows: &[Row]) -> Batch {
         positions: rows.iter().map(|row| Position::Offset(row.id.unsigned_abs())).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     Batch { records: records.expect("the columns are the schema's"), rows: Rows::Same, input: Arc::new(input) }

@@ -383,6 +383,7 @@ impl FileReader {
             positions,
             keys: None,
             headers: None,
+            times: None,
             read_at: self.context.clock.now_micros(),
         })
     }

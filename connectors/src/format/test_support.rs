@@ -24,6 +24,7 @@ pub(super) fn optional_payloads<T: AsRef<[u8]>>(messages: &[Option<T>]) -> Paylo
         positions: (0..messages.len() as u64).map(Position::Offset).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     Payloads { values: BinaryArray::from_iter(messages), metadata: vec![], input: Arc::new(input) }

@@ -286,6 +286,7 @@ impl GenerateReader {
                 positions: (begin..place.next).map(Position::Offset).collect(),
                 keys: None,
                 headers: None,
+                times: None,
                 read_at: self.context.clock.now_micros(),
             }),
         };

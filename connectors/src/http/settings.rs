@@ -21,8 +21,9 @@ settings! {
     ///
     /// With `shape: function_url`, any request at the path or below it is one record, with the columns of API Gateway's
     /// events (version 2.0): `version`, `routeKey`, `rawPath`, `rawQueryString`, `cookies`, `headers`,
-    /// `queryStringParameters`, `requestContext`, `body` and `isBase64Encoded`. A row of the `reply` node that has a
-    /// `statusCode` is then the response, with `headers`, `cookies`, `body` and `isBase64Encoded`.
+    /// `queryStringParameters`, `requestContext`, `body` and `isBase64Encoded`. A function with `batch: { rows: 1 }` gets it
+    /// as its event. A row of the `reply` node that has a `statusCode`, or whose only column `value` has one, is then the
+    /// response, with `headers`, `cookies`, `body` and `isBase64Encoded`.
     pub struct HttpSourceSettings {
         /// Address and port; 127.0.0.1:8080 unless set. Any address that other machines reach needs a `token`.
         pub listen: Option<Spanned<String>>,

@@ -149,6 +149,7 @@ mod tests {
             positions: Vec::new(),
             keys: None,
             headers: None,
+            times: None,
             read_at: 0,
         };
         Batch {

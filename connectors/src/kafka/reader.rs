@@ -82,7 +82,7 @@ impl KafkaReader {
         if state.revoking || !fill(&mut state, rows, bytes / 4) {
             return Ok(None);
         }
-        let mut gathering = Gathering::with_capacity(rows.min(1024), self.room, &shared.metadata);
+        let mut gathering = Gathering::with_capacity(rows.min(1024), self.room);
         while gathering.len() < rows && fill(&mut state, rows - gathering.len(), bytes / 4) {
             let record = state.fetched.front().expect("fill has just found a record");
             if let Some((code, text)) = record.error() {

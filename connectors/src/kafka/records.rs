@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray, TimestampMillisecondArray, builder::BinaryBuilder,
-    builder::ListBuilder, builder::StringBuilder, builder::StructBuilder,
+    builder::ListBuilder, builder::StringBuilder, builder::StructBuilder, builder::TimestampMillisecondBuilder,
 };
 use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
 
@@ -71,24 +71,22 @@ pub(super) struct Gathering {
     keys: BinaryBuilder,
     any_key: bool,
     headers: Option<ListBuilder<StructBuilder>>,
-    timestamps: Vec<Option<i64>>,
+    times: TimestampMillisecondBuilder,
     positions: Vec<Position>,
     bytes: usize,
-    wants_timestamps: bool,
 }
 
 impl Gathering {
     /// Room for `rows` records of `bytes` bytes together; both may grow.
-    pub(super) fn with_capacity(rows: usize, bytes: usize, metadata: &[Metadata]) -> Self {
+    pub(super) fn with_capacity(rows: usize, bytes: usize) -> Self {
         Self {
             values: BinaryBuilder::with_capacity(rows, bytes),
             keys: BinaryBuilder::with_capacity(rows, 0),
             any_key: false,
             headers: None,
-            timestamps: Vec::new(),
+            times: TimestampMillisecondBuilder::with_capacity(rows),
             positions: Vec::with_capacity(rows),
             bytes: 0,
-            wants_timestamps: metadata.contains(&Metadata::Timestamp),
         }
     }
 
@@ -110,9 +108,7 @@ impl Gathering {
         let key = record.key();
         self.any_key |= key.is_some();
         self.keys.append_option(key);
-        if self.wants_timestamps {
-            self.timestamps.push(record.timestamp());
-        }
+        self.times.append_option(record.timestamp());
         self.positions.push(Position::Offset(record.offset().unsigned_abs()));
         self.bytes += record.size();
     }
@@ -140,8 +136,9 @@ impl Gathering {
         let rows = self.positions.len();
         let keys = self.any_key.then(|| self.keys.finish());
         let headers = self.headers.as_mut().map(|lists| Arc::new(lists.finish()) as ArrayRef);
-        let metadata =
-            from.metadata.iter().map(|what| self.column(*what, rows, keys.as_ref(), headers.as_ref(), from)).collect();
+        let times = self.times.finish();
+        let held = Held { keys: keys.as_ref(), headers: headers.as_ref(), times: &times };
+        let metadata = from.metadata.iter().map(|what| self.column(*what, rows, &held, from)).collect();
         Payloads {
             values: self.values.finish(),
             metadata,
@@ -151,19 +148,13 @@ impl Gathering {
                 positions: self.positions,
                 keys,
                 headers,
+                times: Some(times),
                 read_at,
             }),
         }
     }
 
-    fn column(
-        &self,
-        what: Metadata,
-        rows: usize,
-        keys: Option<&BinaryArray>,
-        headers: Option<&ArrayRef>,
-        from: &From<'_>,
-    ) -> ArrayRef {
+    fn column(&self, what: Metadata, rows: usize, held: &Held<'_>, from: &From<'_>) -> ArrayRef {
         match what {
             Metadata::Topic => Arc::new(StringArray::new_repeated(from.topic, rows)),
             Metadata::Partition => Arc::new(Int32Array::from(vec![from.number; rows])),
@@ -171,16 +162,21 @@ impl Gathering {
                 let offsets = self.positions.iter().map(|Position::Offset(offset)| offset.cast_signed());
                 Arc::new(Int64Array::from_iter_values(offsets))
             }
-            Metadata::Timestamp => {
-                Arc::new(TimestampMillisecondArray::from_iter(self.timestamps.iter().copied()).with_timezone("UTC"))
-            }
-            Metadata::Key => match keys {
+            Metadata::Timestamp => Arc::new(held.times.clone().with_timezone("UTC")),
+            Metadata::Key => match held.keys {
                 Some(keys) => Arc::new(keys.clone()),
                 None => Arc::new(BinaryArray::new_null(rows)),
             },
-            Metadata::Headers => headers.cloned().unwrap_or_else(|| Arc::new(empty_headers(rows).finish())),
+            Metadata::Headers => held.headers.cloned().unwrap_or_else(|| Arc::new(empty_headers(rows).finish())),
         }
     }
+}
+
+/// What a batch holds beside values and positions.
+struct Held<'a> {
+    keys: Option<&'a BinaryArray>,
+    headers: Option<&'a ArrayRef>,
+    times: &'a TimestampMillisecondArray,
 }
 
 /// Which partition a batch is of, and what is asked for beside the payload.

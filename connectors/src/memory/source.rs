@@ -132,6 +132,7 @@ impl MemoryReader {
             positions: (first..place.next).map(Position::Offset).collect(),
             keys: None,
             headers: None,
+            times: None,
             read_at: self.context.clock.now_micros(),
         });
         if decoded {

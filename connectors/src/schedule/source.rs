@@ -192,6 +192,7 @@ impl ScheduleReader {
             positions: ticks.iter().map(|tick| Position::Offset(tick.max(&0).unsigned_abs())).collect(),
             keys: None,
             headers: None,
+            times: None,
             read_at: self.context.clock.now_micros(),
         };
         let records = event::rows(&self.context.schema, &self.identity, ticks);

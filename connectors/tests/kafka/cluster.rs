@@ -376,6 +376,7 @@ pub(crate) fn batch(records: RecordBatch) -> Batch {
         positions,
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     Batch { records, rows: Rows::Same, input: Arc::new(input) }

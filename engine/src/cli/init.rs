@@ -48,6 +48,14 @@ pub(super) fn init(arguments: &InitArguments) -> ExitCode {
         );
         return ExitCode::from(WRONG);
     };
+    if arguments.function.is_some() && !is_package_name(&name) {
+        eprintln!(
+            "error: {} cannot be a function's name: use lower-case letters, digits, `-` and `_`, a letter first, such as \
+             my-function",
+            folder.display()
+        );
+        return ExitCode::from(WRONG);
+    }
     let files = match arguments.function {
         Some(language) => language.files(&name),
         None => FILES.iter().map(|(file, text)| (*file, text.replace("NAME", &name))).collect(),
@@ -84,6 +92,12 @@ fn name_of(folder: &Path) -> Option<String> {
     let name = folder.file_name()?.to_str()?;
     let fine = !name.starts_with('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     fine.then(|| name.to_owned())
+}
+
+/// Whether packages of every language can have the name.
+fn is_package_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(fits)
 }
 
 /// Writes a file that is not there yet.

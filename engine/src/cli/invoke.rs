@@ -7,22 +7,30 @@ use std::{
     sync::Arc,
 };
 
+use arrow_array::{RecordBatch, temporal_conversions::timestamp_us_to_datetime};
 use clap::Args;
+use riverhook_connectors::{
+    batch::{Batch, Input, Rows},
+    clock::SystemClock,
+    position::{Partition, Position},
+};
 use riverhook_udf::{Caller, Invocation, Reply};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{FAILED, WRONG, load::load};
 use crate::{
-    functions::report,
-    plan::{Call, Plan, Work},
+    functions::{BatchOrigins, log},
+    plan::{Call, Plan, SqlFunction, Work, with_causes},
     run::{rows_from_json, rows_to_json},
 };
 
 #[derive(Args)]
 #[command(after_help = "\
 The event is what the node that calls the function would give it: one record as a JSON object, or several in an array.
-The result goes to standard output, one record a line; logs and the report go to standard error.
+For a function that SQL calls, that is its arguments by name, and the result is the column `value`.
+The result goes to standard output, one record a line, and so does an error, as {\"errorMessage\", \"errorType\"}; logs
+and the report go to standard error. Exit codes: 0 answered, 1 it failed, 2 the file or the event is wrong.
 
 Examples:
   riverhook invoke pipeline.yaml enrich --event event.json
@@ -76,21 +84,23 @@ fn event(path: &PathBuf) -> Result<Vec<Value>, String> {
     }
 }
 
-/// The node that calls the function.
+/// The function, and the node that calls it. SQL calls it in the same way from every node, so that one stands for all;
+/// where none does, its name stands for the node's.
 fn find<'p>(plan: &'p Plan, arguments: &InvokeArguments) -> Result<(&'p Arc<str>, &'p Call), String> {
-    let calls = plan.steps.iter().filter_map(|step| match &step.work {
-        Work::Call(call) if *call.name == *arguments.function => Some((&step.name, call)),
+    let nodes = plan.steps.iter().filter_map(|step| match &step.work {
+        Work::Call(call) => Some((&step.name, call)),
         _ => None,
     });
-    let calls: Vec<_> = calls.collect();
+    let sql = plan.functions.iter().map(|SqlFunction { call, .. }| {
+        let caller = plan.steps.iter().find(|step| step.calls.iter().any(|other| other.name == call.name));
+        (caller.map_or(&call.name, |step| &step.name), call)
+    });
+    let all: Vec<_> = nodes.chain(sql).collect();
+    let calls: Vec<_> = all.iter().filter(|(_, call)| *call.name == *arguments.function).copied().collect();
     let names = || calls.iter().map(|(node, _)| format!("`{node}`")).collect::<Vec<_>>().join(", ");
     match (&arguments.node, calls.as_slice()) {
         (_, []) => {
-            let functions = plan.steps.iter().filter_map(|step| match &step.work {
-                Work::Call(call) => Some(&*call.name),
-                _ => None,
-            });
-            let near = riverhook_config::nearest(&arguments.function, functions);
+            let near = riverhook_config::nearest(&arguments.function, all.iter().map(|(_, call)| &*call.name));
             let help = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             Err(format!("no node of {} calls a function `{}`{help}", arguments.file.display(), arguments.function))
         }
@@ -106,28 +116,63 @@ fn find<'p>(plan: &'p Plan, arguments: &InvokeArguments) -> Result<(&'p Arc<str>
 
 /// Calls it; whether every record was answered.
 fn once(plan: &Plan, node: &Arc<str>, call: &Call, event: &[Value]) -> Result<bool, String> {
-    let rows = rows_from_json(event, &call.input, "the event").map_err(|error| error.to_string())?;
+    let records = rows_from_json(event, &call.input, "the event").map_err(|error| error.to_string())?;
+    let batch = as_if_read(plan, node, records);
     let caller = Caller { pipeline: Arc::clone(&plan.name), node: Arc::clone(node) };
-    let mut copy = call.function.instance(Arc::clone(&call.input), &caller).map_err(|error| error.to_string())?;
+    let mut copy = call.function.instance(Arc::clone(&call.input), &caller).map_err(|error| with_causes(&error))?;
+    call.log.divert(|level, _, message| line(&format!("{level:?}").to_uppercase(), message));
     let id = Uuid::new_v4();
-    let version: String = call.function.version().chars().take(12).collect();
-    eprintln!("START RequestId: {id} Version: {version}");
-    let reply = copy.call(&rows, &Invocation { id, ..Invocation::default() });
-    eprintln!("END RequestId: {id}\n{}", report(id, &reply, call.memory));
+    let origins = BatchOrigins::of(&batch);
+    line("START", &log::start(id, call.function.version()));
+    let reply = copy.call(&batch.records, &Invocation { id, origins: Some(&origins), ..Invocation::default() });
+    if reply.usage.dropped_logs > 0 {
+        line("WARN", &format!("{}: the function logs too much", log::were_dropped(reply.usage.dropped_logs)));
+    }
+    line("END", &log::end(id));
+    line("REPORT", &log::report(id, &reply, call.memory));
     show(&reply)
 }
 
+/// A line of the log, with the time of day. What begins with its kind is not named twice.
+fn line(kind: &str, text: &str) {
+    let now = timestamp_us_to_datetime(SystemClock::shared().now_micros());
+    let now = now.map_or_else(String::new, |now| now.format("%H:%M:%S%.3fZ").to_string());
+    if text.starts_with(kind) { eprintln!("{now}  {text}") } else { eprintln!("{now}  {kind}  {text}") }
+}
+
+/// The records as a batch that came from the node's source, so that a handler gets the event that it would get there.
+fn as_if_read(plan: &Plan, node: &Arc<str>, records: RecordBatch) -> Batch {
+    let mut source = Arc::clone(node);
+    while let Some(step) = plan.steps.iter().find(|step| step.name == source)
+        && let Some(input) = step.inputs.first()
+    {
+        source = Arc::clone(input);
+    }
+    let input = Input {
+        partition: Partition::new(format!("{source}-0")),
+        source,
+        positions: (0..records.num_rows() as u64).map(Position::Offset).collect(),
+        keys: None,
+        headers: None,
+        times: None,
+        read_at: SystemClock::shared().now_micros(),
+    };
+    Batch { records, rows: Rows::Same, input: Arc::new(input) }
+}
+
+/// Prints the answer: one record a line, or the error as Lambda's clients get it.
 fn show(reply: &Reply) -> Result<bool, String> {
+    let mut out = io::stdout().lock();
+    let mut print = |text: &dyn std::fmt::Display| writeln!(out, "{text}").map_err(|error| error.to_string());
     let outcome = match &reply.result {
         Ok(outcome) => outcome,
         Err(error) => {
-            eprintln!("error: {error}");
+            print(&serde_json::json!({ "errorMessage": error.message, "errorType": error.code() }))?;
             return Ok(false);
         }
     };
-    let mut out = io::stdout().lock();
     for row in rows_to_json(&outcome.output).map_err(|error| error.to_string())? {
-        writeln!(out, "{row}").map_err(|error| error.to_string())?;
+        print(&row)?;
     }
     for failed in &outcome.failed {
         eprintln!("error: record {}: {}: {}", failed.row + 1, failed.code, failed.message);

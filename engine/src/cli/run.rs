@@ -21,8 +21,8 @@ use riverhook_connectors::clock::SystemClock;
 use super::{FAILED, load::load, progress::Progress, report};
 use crate::{
     error::Error,
-    functions::{FLUSH, Ledger},
-    plan::Work,
+    functions::{FLUSH_EVERY, FunctionLog, Ledger},
+    plan::StepNode,
     run::{Options, Running, start},
     server,
 };
@@ -115,28 +115,43 @@ fn run_on(io: &tokio::runtime::Runtime, plan: crate::plan::Plan, arguments: &Run
     }
 }
 
-/// Writes what functions use, on a thread of its own.
+/// Writes what functions use, and says what they logged too much, on a thread of its own.
 struct Bookkeeping {
     stop: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
+/// Every how manieth time the ledger is written the dropped log lines are told: once a second.
+const TELL: u32 = 2;
+
 impl Bookkeeping {
     fn begin(running: &Running) -> Self {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let calls = running.plan.steps.iter().any(|step| matches!(step.work, Work::Call(_)));
+        let calls = running.plan.steps.iter().flat_map(StepNode::calls);
+        let logs: Vec<Arc<FunctionLog>> = calls.map(|call| Arc::clone(&call.log)).collect();
+        if logs.is_empty() {
+            return Self { stop, thread: None };
+        }
         let (ledger, control) = (Ledger::of(&running.plan.settings.store), Arc::clone(&running.control));
         let stopping = Arc::clone(&stop);
         let work = move || {
-            let warn = |error| tracing::warn!("what functions use cannot be written down: {error}");
-            let _ = ledger.compact(&*control.clock).map_err(warn);
+            let mut trouble = Trouble::default();
+            trouble.told(ledger.compact(&*control.clock));
             let mut stopped = stopping.0.lock();
-            while !*stopped {
-                stopping.1.wait_for(&mut stopped, FLUSH);
-                let _ = ledger.flush(&control.accounts, &*control.clock).map_err(warn);
+            for turn in 1u32.. {
+                if !*stopped {
+                    stopping.1.wait_for(&mut stopped, FLUSH_EVERY);
+                }
+                trouble.told(ledger.flush(&control.accounts, &*control.clock));
+                if *stopped || turn.is_multiple_of(TELL) {
+                    logs.iter().for_each(|log| log.tell_dropped());
+                }
+                if *stopped {
+                    break;
+                }
             }
         };
-        let thread = calls.then(|| thread::Builder::new().name("rh-usage".to_owned()).spawn(work).ok()).flatten();
+        let thread = thread::Builder::new().name("rh-usage".to_owned()).spawn(work).ok();
         Self { stop, thread }
     }
 
@@ -147,6 +162,24 @@ impl Bookkeeping {
         if let Some(thread) = self.thread {
             // A panic was printed; the run itself is not to blame.
             let _ = thread.join();
+        }
+    }
+}
+
+/// Why the ledger could not be written the last time: said once, and not twice a second.
+#[derive(Default)]
+struct Trouble(Option<String>);
+
+impl Trouble {
+    fn told(&mut self, written: std::io::Result<()>) {
+        match written.err().map(|error| error.to_string()) {
+            Some(why) if self.0.as_ref() != Some(&why) => {
+                tracing::warn!("what functions use cannot be written down, and is kept until it can: {why}");
+                self.0 = Some(why);
+            }
+            Some(_) => {}
+            None if self.0.take().is_some() => tracing::info!("what functions use is written down again"),
+            None => {}
         }
     }
 }

@@ -64,6 +64,12 @@ fn print_guarantees(plan: &Plan) {
 }
 
 fn print_columns(plan: &Plan) {
+    if !plan.functions.is_empty() {
+        println!("\nFunctions of SQL:");
+    }
+    for function in &plan.functions {
+        println!("  {}: {}", function.call.name, function.signature);
+    }
     println!("\nColumns:");
     let sources = plan.sources.iter().map(|source| (&source.name, &source.schema));
     for (name, schema) in sources.chain(plan.steps.iter().map(|step| (&step.name, &step.schema))) {

@@ -113,6 +113,11 @@ impl Copies {
     pub fn most(&self) -> usize {
         self.slots.most()
     }
+
+    /// Whether a call waits for something else than this process.
+    pub fn waits(&self) -> bool {
+        self.function.waits()
+    }
 }
 
 /// A copy in use. Dropped, it is kept for the next call.

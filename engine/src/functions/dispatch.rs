@@ -24,6 +24,7 @@ use super::{
     meter::FunctionMeter,
     origins::BatchOrigins,
     policy::{Called, Delivered, GivenUp, Policy, World, deliver},
+    workers::Workers,
 };
 
 /// How many records a call is given.
@@ -33,15 +34,27 @@ pub struct Grouping {
     pub rows: usize,
     /// Bytes of columns at most, by the average row.
     pub bytes: usize,
+    /// How long rows wait for more when they are fewer; not at all if it is zero.
+    pub wait: Duration,
 }
 
 impl Grouping {
+    /// Rows of one group, of so many rows that have so many bytes.
+    pub(super) fn each(&self, rows: usize, bytes: usize) -> usize {
+        let average = (bytes / rows.max(1)).max(1);
+        self.rows.min(self.bytes / average).max(1)
+    }
+
     /// The groups of a batch, in order.
-    fn groups(&self, batch: &Batch) -> Vec<Range<usize>> {
+    pub(super) fn groups(&self, batch: &Batch) -> Vec<Range<usize>> {
         let rows = batch.records.num_rows();
-        let average = (batch.bytes() / rows.max(1)).max(1);
-        let each = self.rows.min(self.bytes / average).max(1);
+        let each = self.each(rows, batch.bytes());
         (0..rows).step_by(each).map(|from| from..rows.min(from + each)).collect()
+    }
+
+    /// Whether rows wait for more.
+    pub(super) fn gathers(&self) -> bool {
+        !self.wait.is_zero()
     }
 }
 
@@ -55,9 +68,29 @@ pub struct Dispatch {
     pub grouping: Grouping,
     /// What is measured.
     pub meter: FunctionMeter,
+    /// Threads for calls that wait for something else than this process.
+    workers: Workers,
 }
 
 impl Dispatch {
+    /// The calls of one node.
+    pub fn new(copies: Arc<Copies>, policy: Policy, grouping: Grouping, meter: FunctionMeter) -> Self {
+        let workers = Workers::new(copies.most());
+        Self { copies, policy, grouping, meter, workers }
+    }
+
+    /// Has a call made by another thread.
+    pub(super) fn submit(&self, call: Box<dyn FnOnce() + Send>) {
+        if self.workers.submit(call) {
+            self.meter.throttled();
+        }
+    }
+
+    /// Calls the function with a batch that is one group.
+    pub(super) fn deliver(&self, batch: &Batch, clock: &dyn Clock) -> Result<Delivered, CallError> {
+        deliver(batch, &self.policy, &mut Group { dispatch: self, clock })
+    }
+
     /// Calls the function with all rows of the batch.
     ///
     /// # Errors
@@ -66,7 +99,7 @@ impl Dispatch {
         let groups = self.grouping.groups(batch);
         match groups.as_slice() {
             [] => Ok(Delivered::default()),
-            [_] => deliver(batch, &self.policy, &mut Calls { dispatch: self, clock }),
+            [_] => self.deliver(batch, clock),
             groups => self.side_by_side(batch, groups, clock),
         }
     }
@@ -80,7 +113,7 @@ impl Dispatch {
                 let group = next.fetch_add(1, Ordering::Relaxed);
                 let Some(rows) = groups.get(group) else { break };
                 let part = batch.slice(rows.start, rows.len());
-                let result = deliver(&part, &self.policy, &mut Calls { dispatch: self, clock });
+                let result = self.deliver(&part, clock);
                 stopped.fetch_or(result.is_err(), Ordering::Relaxed);
                 *results[group].lock() = Some(result);
             }
@@ -108,7 +141,9 @@ impl Dispatch {
         let id = Uuid::new_v4();
         let origins = BatchOrigins::of(batch);
         let invocation = Invocation { id, deadline: None, origins: Some(&origins) };
-        let reply = match self.copies.take(|| self.meter.throttled()) {
+        let copy = self.copies.take(|| self.meter.throttled());
+        self.meter.started(id);
+        let reply = match copy {
             Ok(mut copy) => copy.instance().call(rows, &invocation),
             Err(error) => Reply { result: Err(error), usage: Usage::default() },
         };
@@ -118,12 +153,12 @@ impl Dispatch {
 }
 
 /// The calls of one group.
-struct Calls<'a> {
+struct Group<'a> {
     dispatch: &'a Dispatch,
     clock: &'a dyn Clock,
 }
 
-impl World for Calls<'_> {
+impl World for Group<'_> {
     fn call(&mut self, rows: &RecordBatch, batch: &Batch) -> Called {
         self.dispatch.call(rows, batch)
     }

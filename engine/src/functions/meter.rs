@@ -1,4 +1,5 @@
-//! What functions use: invocations, errors, durations as Lambda bills them, memory.
+//! What functions use: invocations, errors, durations as Lambda bills them, memory. Each call's beginning and end come
+//! by here, and are told to the function's log.
 
 use std::{
     sync::{
@@ -13,13 +14,15 @@ use riverhook_udf::{CallError, Reply};
 use uuid::Uuid;
 
 use super::{
+    log::FunctionLog,
     policy::code_of,
     usage::{Account, Accounts},
 };
 
 /// Measures the calls of one function at one node.
 pub struct FunctionMeter {
-    function: Arc<str>,
+    node: Arc<str>,
+    log: Arc<FunctionLog>,
     labels: Vec<(&'static str, String)>,
     memory: usize,
     invocations: Counter,
@@ -37,14 +40,15 @@ pub struct FunctionMeter {
 }
 
 impl FunctionMeter {
-    /// For calls of `function`, whose copies may have `memory` bytes.
+    /// For calls by `node` of the function whose log this is, and whose copies may have `memory` bytes.
     pub fn new(
         accounts: &Accounts,
         (pipeline, node): (&str, &str),
-        function: &Arc<str>,
+        log: &Arc<FunctionLog>,
         version: &str,
         memory: usize,
     ) -> Self {
+        let function = log.function();
         let labels = vec![
             ("pipeline", pipeline.to_owned()),
             ("node", node.to_owned()),
@@ -57,7 +61,8 @@ impl FunctionMeter {
         };
         gauge!("riverhook_function_memory_bytes", &labels).set(memory as f64);
         Self {
-            function: Arc::clone(function),
+            node: node.into(),
+            log: Arc::clone(log),
             memory,
             invocations: counter!("riverhook_function_invocations_total", &labels),
             records: counter!("riverhook_function_records_total", &labels),
@@ -83,7 +88,12 @@ impl FunctionMeter {
 
     /// A try will come after this pause.
     pub(super) fn waiting(&self, pause: Duration) {
-        tracing::debug!(target: "function", function = &*self.function, "trying again in {pause:?}");
+        tracing::debug!(target: "function", function = &**self.log.function(), "trying again in {pause:?}");
+    }
+
+    /// A call begins: it has its copy.
+    pub(super) fn started(&self, id: Uuid) {
+        self.log.started(id, &self.node);
     }
 
     /// A call ended.
@@ -108,10 +118,7 @@ impl FunctionMeter {
         if let Err(error) = &reply.result {
             self.failed(error);
         }
-        if tracing::enabled!(target: "function", tracing::Level::DEBUG) {
-            let report = report(id, reply, self.memory);
-            tracing::debug!(target: "function", function = &*self.function, "{report}");
-        }
+        self.log.ended(id, &self.node, reply, self.memory);
     }
 
     fn failed(&self, error: &CallError) {
@@ -135,27 +142,6 @@ impl Billed {
         let by_1ms = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).div_ceil(1000).max(1);
         Self { by_1ms, by_100ms: by_1ms.div_ceil(100) * 100 }
     }
-}
-
-/// The line that Lambda ends an invocation's log with.
-pub fn report(id: Uuid, reply: &Reply, memory: usize) -> String {
-    let usage = &reply.usage;
-    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
-    let billed = Billed::of(usage.duration).by_1ms;
-    let megabytes = |bytes: usize| bytes.div_ceil(1 << 20);
-    let mut line = format!(
-        "REPORT RequestId: {id}\tDuration: {:.2} ms\tBilled Duration: {billed} ms\tMemory Size: {} MB\tMax Memory Used: {} MB",
-        milliseconds(usage.duration),
-        megabytes(memory),
-        megabytes(usage.peak_memory),
-    );
-    if let Some(start) = usage.cold_start {
-        line += &format!("\tInit Duration: {:.2} ms", milliseconds(start));
-    }
-    if let Err(error) = &reply.result {
-        line += &format!("\tStatus: error\tError Type: {}", code_of(&error.kind));
-    }
-    line
 }
 
 #[cfg(test)]

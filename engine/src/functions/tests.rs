@@ -54,6 +54,7 @@ fn batch(count: i64) -> Batch {
         positions: (0..count as u64).map(Position::Offset).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     Batch { records: numbers(0..count), rows: Rows::Same, input: Arc::new(input) }

@@ -57,7 +57,7 @@ pub fn alone(
     let store = store(&file, &pipeline, around, cx)?;
     // Not loaded: a source does not need them.
     file.functions = Default::default();
-    let functions = Functions::read(&file, around, cx);
+    let functions = Functions::read(&file, &pipeline, around, cx);
     let builder = Builder {
         base: around.base.to_owned(),
         pipeline: match purpose {

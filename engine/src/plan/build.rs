@@ -14,11 +14,11 @@ use riverhook_config::{Diagnostics, Entry, Map, MapReader, Node, Reading};
 use riverhook_connectors::source::BatchLimits;
 
 use super::{
-    Edge, EventTime, Plan, Settings, SinkNode, SourceNode, StepNode, connections, functions::Functions, order, project,
-    refusals, replies, sinks, source, steps,
+    Edge, EventTime, Plan, Settings, SinkNode, SourceNode, SqlFunction, StepNode, connections, functions::Functions,
+    order, project, refusals, replies, scalars, sinks, source, steps,
 };
 use crate::{
-    config::{OnError, Part, PipelineFile},
+    config::{OnError, Part, PipelineFile, Prices},
     sql::Planner,
 };
 
@@ -81,7 +81,8 @@ pub fn build(root: &Node, around: &Surroundings<'_>, planner: &Planner, cx: &mut
     let settings = settings(&file, &pipeline, around, root, cx);
     let names = names(&file, cx);
     connections::check(&file, cx);
-    let functions = Functions::read(&file, around, cx);
+    let functions = Functions::read(&file, &pipeline, around, cx);
+    let planner = &scalars::planner(planner, &functions, &file, cx);
     let mut builder = Builder {
         file,
         base: around.base.to_owned(),
@@ -109,7 +110,12 @@ pub fn build(root: &Node, around: &Surroundings<'_>, planner: &Planner, cx: &mut
     connect(&mut sources, &mut steps, &sinks);
     replies::connect(&mut sources, &steps, cx)?;
     project::narrow(&mut sources, &steps);
-    Some(Plan { name: builder.pipeline, sources, steps, sinks, letters, settings: settings? })
+    let functions = builder.functions.scalars().filter_map(|(name, loaded, scalar)| {
+        Some(SqlFunction { signature: scalar.signature.clone(), call: loaded.sql_call(name)? })
+    });
+    let functions = functions.collect();
+    let logs = builder.functions.logs.nodes(&sinks);
+    Some(Plan { name: builder.pipeline, sources, steps, functions, sinks, letters, logs, settings: settings? })
 }
 
 pub(super) fn check_name(file: &PipelineFile, cx: &mut Reading<'_>) -> Option<String> {
@@ -160,6 +166,7 @@ fn settings(
     if !(1..=256 << 20).contains(&file.batch.bytes.0) {
         cx.wrong_value(place(&["batch", "bytes"]), "a size from 1B to 256MiB");
     }
+    check_prices(&file.prices, root, cx);
     if file.checkpoint.every.is_zero() {
         cx.wrong_value(place(&["checkpoint", "every"]), "more than nothing, such as 1s");
     }
@@ -179,6 +186,15 @@ fn settings(
         max_payload: file.max_payload.as_usize(),
         buffer_bytes: file.buffer.as_usize(),
     })
+}
+
+pub(super) fn check_prices(prices: &Prices, root: &Node, cx: &mut Reading<'_>) {
+    for (key, price) in [("gb_second", prices.gb_second), ("million_calls", prices.million_calls)] {
+        if price.is_some_and(|price| !price.is_finite() || price < 0.0) {
+            let place = root.get("prices").and_then(|prices| prices.get(key)).unwrap_or(root);
+            cx.wrong_value(place, "a price, such as 0.2");
+        }
+    }
 }
 
 pub(super) fn store(
@@ -235,7 +251,7 @@ fn names(file: &PipelineFile, cx: &mut Reading<'_>) -> BTreeMap<String, Kind> {
     names
 }
 
-fn is_word(name: &str) -> bool {
+pub(super) fn is_word(name: &str) -> bool {
     let mut letters = name.chars();
     letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')

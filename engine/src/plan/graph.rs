@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Edge, Plan, Work};
+use super::{Edge, Plan, StepNode, Work};
 
 /// One node of the drawing.
 struct Shape<'a> {
@@ -14,12 +14,17 @@ struct Shape<'a> {
 fn shapes(plan: &Plan) -> Vec<Shape<'_>> {
     let sources =
         plan.sources.iter().map(|source| Shape { name: &source.name, label: source.name.to_string(), kind: "source" });
+    // The functions of a node stand behind its name.
+    let calling = |step: &StepNode| {
+        let functions: Vec<&str> = step.calls.iter().map(|call| &*call.name).collect();
+        if functions.is_empty() { step.name.to_string() } else { format!("{} ({})", step.name, functions.join(", ")) }
+    };
     let steps = plan.steps.iter().map(|step| match &step.work {
-        Work::Sql(_) => Shape { name: &step.name, label: step.name.to_string(), kind: "sql" },
+        Work::Sql(_) => Shape { name: &step.name, label: calling(step), kind: "sql" },
         Work::Call(call) => {
             Shape { name: &step.name, label: format!("{} ({})", step.name, call.name), kind: "function" }
         }
-        Work::Alert(_) => Shape { name: &step.name, label: step.name.to_string(), kind: "alert" },
+        Work::Alert(_) => Shape { name: &step.name, label: calling(step), kind: "alert" },
     });
     let sinks = plan.sinks.iter().map(|sink| Shape { name: &sink.name, label: sink.name.to_string(), kind: "sink" });
     sources.chain(steps).chain(sinks).collect()
@@ -37,6 +42,14 @@ fn arrows(plan: &Plan) -> Vec<(&str, &str)> {
     arrows
 }
 
+/// The steps whose functions log to a sink, each with that.
+fn logs(plan: &Plan) -> impl Iterator<Item = (&str, &str)> {
+    plan.steps.iter().filter_map(|step| match &step.work {
+        Work::Call(call) => Some((&*step.name, &**call.log.to_sink()?)),
+        Work::Sql(_) | Work::Alert(_) => None,
+    })
+}
+
 /// The pipeline in Mermaid.
 pub fn mermaid(plan: &Plan) -> String {
     let mut out = String::from("flowchart LR\n");
@@ -52,6 +65,9 @@ pub fn mermaid(plan: &Plan) -> String {
     }
     for (from, to) in arrows(plan) {
         let _ = writeln!(out, "  n_{from} --> n_{to}");
+    }
+    for (step, sink) in logs(plan) {
+        let _ = writeln!(out, "  n_{step} -. logs .-> n_{sink}");
     }
     if let Some(letters) = plan.letters {
         for shape in shapes(plan).iter().filter(|shape| shape.kind != "sink") {
@@ -75,6 +91,9 @@ pub fn dot(plan: &Plan) -> String {
     }
     for (from, to) in arrows(plan) {
         let _ = writeln!(out, "  \"{from}\" -> \"{to}\";");
+    }
+    for (step, sink) in logs(plan) {
+        let _ = writeln!(out, "  \"{step}\" -> \"{sink}\" [style=dotted, label=logs];");
     }
     if let Some(letters) = plan.letters {
         for shape in shapes(plan).iter().filter(|shape| shape.kind != "sink") {

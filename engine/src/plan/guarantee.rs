@@ -42,6 +42,16 @@ pub fn guarantees(plan: &Plan) -> Vec<PathGuarantee> {
             });
         }
     }
+    paths.extend(plan.logs.iter().flat_map(|node| {
+        let sinks = plan.sinks.iter().filter(|sink| sink.inputs.contains(&node.source.name));
+        sinks.map(|sink| PathGuarantee {
+            source: node.source.name.to_string(),
+            sink: sink.name.to_string(),
+            promise: "best effort",
+            why: "functions never wait for their log: lines that the sink takes too slowly are counted and dropped"
+                .to_owned(),
+        })
+    }));
     paths
 }
 

@@ -2,20 +2,21 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use riverhook_config::{OneOrMany, Reading, Secret, Spanned};
+use riverhook_connectors::format::schema::FunctionSignature;
 use riverhook_udf::{
-    EventSource, Function, Grants, HttpSettings, JsonFunction, JsonSettings, Limits, ProcessSettings, Records, Runtime,
-    Settings, Shape,
+    Codecs, EventSource, Function, Grants, HttpSettings, JsonFunction, JsonSettings, Limits, ProcessSettings, Records,
+    Runtime, Settings, Shape,
 };
 
 use super::{
     build::Surroundings,
-    functions::{logs, own_metrics, passthrough, with_causes},
+    functions::{own_metrics, passthrough, with_causes},
 };
 use crate::{
     config::{FunctionSettings, Grant, Payload},
-    functions::PipelineJson,
+    functions::{FunctionLog, PipelineJson, ValueJson},
 };
 
 /// The code of a function.
@@ -30,6 +31,38 @@ pub(super) struct Kinds<'a> {
     pub(super) around: &'a Surroundings<'a>,
     pub(super) sources: BTreeMap<String, EventSource>,
     pub(super) runtime: Option<Runtime>,
+}
+
+/// A function that was made.
+pub(super) struct Made {
+    /// As transforms call it.
+    pub(super) function: Arc<dyn Function>,
+    /// As SQL calls it, before its answers are looked at; only with a signature.
+    pub(super) scalar: Option<Arc<dyn Function>>,
+    /// The bytes that a copy may use.
+    pub(super) memory: usize,
+}
+
+impl Made {
+    /// Of a kind that sees JSON: `make` makes it, for SQL once more.
+    fn of_json<E>(
+        json: JsonSettings,
+        settings: &FunctionSettings,
+        memory: usize,
+        make: impl Fn(JsonSettings, Arc<dyn Codecs>) -> Result<JsonFunction, E>,
+    ) -> Result<Self, E> {
+        let scalar = settings.signature.as_ref().map(|signature| {
+            let json = JsonSettings { output: Some(values(signature)), values: true, ..json.clone() };
+            make(json, Arc::new(ValueJson)).map(|function| Arc::new(function) as Arc<dyn Function>)
+        });
+        let function = make(json, Arc::new(PipelineJson))?;
+        Ok(Self { function: Arc::new(function), scalar: scalar.transpose()?, memory })
+    }
+}
+
+/// What the answers are read as of functions that cannot say: the result, or null for none.
+fn values(signature: &FunctionSignature) -> SchemaRef {
+    Arc::new(Schema::new(vec![signature.result.as_ref().clone().with_nullable(true)]))
 }
 
 /// The function's kind. Reports none, several, and settings that are of another kind.
@@ -91,30 +124,31 @@ impl Kind {
 }
 
 impl Kinds<'_> {
-    /// The function, and the bytes that a copy may use.
+    /// The function whose log this is, as transforms call it and as SQL does.
     pub(super) fn make(
         &mut self,
-        name: &str,
+        log: &Arc<FunctionLog>,
         kind: Kind,
         settings: &FunctionSettings,
         cx: &mut Reading<'_>,
-    ) -> Option<(Arc<dyn Function>, usize)> {
-        let output = settings.output.as_ref().map(|output| Arc::clone(&output.value.0));
+    ) -> Option<Made> {
+        let declared = settings.output.as_ref().map(|output| Arc::clone(&output.value.0));
+        let output = declared.or_else(|| settings.signature.as_ref().map(|signature| signature.value.columns()));
         match kind {
-            Kind::Wasm(path) => self.wasm(name, &path, settings, output, cx),
-            Kind::Process(command) => self.process(name, &command, settings, output, cx),
-            Kind::Http(url) => self.http(name, &url, settings, output, cx),
+            Kind::Wasm(path) => self.wasm(log, &path, settings, output, cx),
+            Kind::Process(command) => self.process(log, &command, settings, output, cx),
+            Kind::Http(url) => self.http(log, &url, settings, output, cx),
         }
     }
 
     fn wasm(
         &mut self,
-        name: &str,
+        log: &Arc<FunctionLog>,
         file: &Spanned<PathBuf>,
         settings: &FunctionSettings,
         output: Option<SchemaRef>,
         cx: &mut Reading<'_>,
-    ) -> Option<(Arc<dyn Function>, usize)> {
+    ) -> Option<Made> {
         let path = self.around.base.join(&file.value);
         let shown = file.value.display();
         if !path.is_file() {
@@ -150,8 +184,15 @@ impl Kinds<'_> {
                 }
             },
         };
-        match runtime.load_file(name, &path, how, logs()) {
-            Ok(function) => Some((Arc::new(function), memory)),
+        match runtime.load_file(log.function(), &path, how, log.sink()) {
+            Ok(function) => {
+                let scalar = settings.signature.as_ref().map(|signature| {
+                    let output = Some(values(signature));
+                    let records = Records { codecs: Arc::new(ValueJson), output, passthrough: passthrough() };
+                    Arc::new(function.with_records(records)) as Arc<dyn Function>
+                });
+                Some(Made { function: Arc::new(function), scalar, memory })
+            }
             Err(error) => {
                 cx.push(file.error(format!("`{shown}`: {}", with_causes(&error))));
                 None
@@ -161,15 +202,15 @@ impl Kinds<'_> {
 
     fn process(
         &self,
-        name: &str,
+        log: &Arc<FunctionLog>,
         command: &Spanned<OneOrMany<String>>,
         settings: &FunctionSettings,
         output: Option<SchemaRef>,
         cx: &mut Reading<'_>,
-    ) -> Option<(Arc<dyn Function>, usize)> {
+    ) -> Option<Made> {
         let base = std::path::absolute(self.around.base).unwrap_or_else(|_| self.around.base.to_owned());
         let folder = settings.working_dir.as_ref().map_or_else(|| base.clone(), |folder| base.join(&folder.value));
-        let mut process = ProcessSettings::new(name, command.value.as_slice().to_vec(), &folder);
+        let mut process = ProcessSettings::new(log.function(), command.value.as_slice().to_vec(), &folder);
         process.handler = settings.handler.as_ref().map(|handler| handler.value.clone());
         process.env = env(settings);
         if let Some(memory) = &settings.memory {
@@ -182,8 +223,9 @@ impl Kinds<'_> {
             process.init_timeout = init_timeout.value;
         }
         let memory = process.limits.memory;
-        match JsonFunction::process(process, self.json(settings, output), Arc::new(PipelineJson), logs()) {
-            Ok(function) => Some((Arc::new(function), memory)),
+        let make = |json, codecs| JsonFunction::process(process.clone(), json, codecs, log.sink());
+        match Made::of_json(self.json(settings, output), settings, memory, make) {
+            Ok(made) => Some(made),
             Err(error) => {
                 cx.push(command.error(format!("this cannot run: {}", with_causes(&error))));
                 None
@@ -193,19 +235,20 @@ impl Kinds<'_> {
 
     fn http(
         &self,
-        name: &str,
+        log: &Arc<FunctionLog>,
         url: &Spanned<String>,
         settings: &FunctionSettings,
         output: Option<SchemaRef>,
         cx: &mut Reading<'_>,
-    ) -> Option<(Arc<dyn Function>, usize)> {
+    ) -> Option<Made> {
         let secret = |secret: &Spanned<Secret>| riverhook_udf::Secret::new(secret.value.expose());
         let mut http = HttpSettings::new(url.value.clone());
         http.token = settings.token.as_ref().map(secret);
         http.hmac = settings.hmac.as_ref().map(secret);
         http.timeout = settings.timeout.unwrap_or(Duration::from_secs(30));
-        match JsonFunction::http(name, http, self.json(settings, output), Arc::new(PipelineJson), logs()) {
-            Ok(function) => Some((Arc::new(function), 0)),
+        let make = |json, codecs| JsonFunction::http(log.function(), http.clone(), json, codecs, log.sink());
+        match Made::of_json(self.json(settings, output), settings, 0, make) {
+            Ok(made) => Some(made),
             Err(error) => {
                 cx.push(url.error(error.to_string()));
                 None

@@ -2,6 +2,7 @@
 
 mod alert;
 mod alone;
+mod bill;
 mod build;
 mod connections;
 mod functions;
@@ -10,10 +11,12 @@ mod fuzz;
 mod graph;
 mod guarantee;
 mod kinds;
+mod logs;
 mod order;
 mod project;
 mod refusals;
 mod replies;
+mod scalars;
 mod sinks;
 mod source;
 mod steps;
@@ -26,18 +29,25 @@ use std::{
 };
 
 use arrow_schema::SchemaRef;
-use riverhook_connectors::{format::Format, sink::Sink, source::BatchLimits, source::Source};
+use riverhook_connectors::{
+    format::{Format, schema::FunctionSignature},
+    sink::Sink,
+    source::BatchLimits,
+    source::Source,
+};
 use riverhook_udf::{Caller, Function};
 
 pub use alert::Alert;
 pub use alone::{Alone, Purpose, alone};
+pub use bill::{Bill, bill};
 pub use build::{Surroundings, build};
+pub(crate) use functions::with_causes;
 pub use graph::{dot, mermaid};
 pub use guarantee::{PathGuarantee, guarantees};
 
 use crate::{
     config::OnError,
-    functions::{Accounts, Copies, Dispatch, FunctionMeter, Grouping, Policy, Slots},
+    functions::{Accounts, Copies, Dispatch, FunctionLog, FunctionMeter, Grouping, LogQueue, Policy, Slots},
     sql::Branch,
 };
 
@@ -49,10 +59,15 @@ pub struct Plan {
     pub sources: Vec<SourceNode>,
     /// Transforms and alerts, each after what it reads.
     pub steps: Vec<StepNode>,
+    /// The functions that SQL may call, whether or not any does.
+    pub functions: Vec<SqlFunction>,
     /// Its sinks; [`Plan::letters`] is one of them when dead letters go to a sink of their own.
     pub sinks: Vec<SinkNode>,
     /// Which of the sinks takes dead letters.
     pub letters: Option<usize>,
+    /// Where the rows of sinks come from that get functions' logs. They are no sources of the file: what is read of them
+    /// is not counted, and they end behind all others.
+    pub logs: Vec<LogNode>,
     /// What holds for the whole run.
     pub settings: Settings,
 }
@@ -118,6 +133,14 @@ pub struct SourceNode {
     pub edges: Vec<Edge>,
 }
 
+/// What functions log on the way to a sink.
+pub struct LogNode {
+    /// What is read of it, and where that goes.
+    pub source: SourceNode,
+    /// What functions write to.
+    pub queue: Arc<LogQueue>,
+}
+
 /// A node's event time.
 #[derive(Clone, Debug)]
 pub struct EventTime {
@@ -133,6 +156,8 @@ pub struct StepNode {
     pub name: Arc<str>,
     /// What it does.
     pub work: Work,
+    /// The functions that its SQL calls: what the branches' calls name by their index.
+    pub calls: Vec<Call>,
     /// The columns that leave it.
     pub schema: SchemaRef,
     /// What happens to rows that fail.
@@ -143,6 +168,17 @@ pub struct StepNode {
     pub inputs: Vec<Arc<str>>,
     /// Where the rows go.
     pub edges: Vec<Edge>,
+}
+
+impl StepNode {
+    /// All functions that it calls, by itself or in its SQL.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        let own = match &self.work {
+            Work::Call(call) => Some(call),
+            Work::Sql(_) | Work::Alert(_) => None,
+        };
+        own.into_iter().chain(&self.calls)
+    }
 }
 
 /// What a step does.
@@ -161,6 +197,8 @@ pub struct Call {
     pub name: Arc<str>,
     /// The function.
     pub function: Arc<dyn Function>,
+    /// What it logs.
+    pub log: Arc<FunctionLog>,
     /// What it is given.
     pub input: SchemaRef,
     /// What is done when calls fail.
@@ -184,15 +222,19 @@ impl Call {
             let caller = Caller { pipeline: Arc::clone(pipeline), node: Arc::clone(node) };
             let (function, input) = (Arc::clone(&self.function), Arc::clone(&self.input));
             let version = self.function.version();
-            let meter = FunctionMeter::new(accounts, (pipeline, node), &self.name, version, self.memory);
-            Arc::new(Dispatch {
-                copies: Copies::new(function, input, caller, Arc::clone(&self.slots), self.idle_timeout),
-                policy: self.policy.clone(),
-                grouping: self.grouping,
-                meter,
-            })
+            let meter = FunctionMeter::new(accounts, (pipeline, node), &self.log, version, self.memory);
+            let copies = Copies::new(function, input, caller, Arc::clone(&self.slots), self.idle_timeout);
+            Arc::new(Dispatch::new(copies, self.policy.clone(), self.grouping, meter))
         })
     }
+}
+
+/// A function that SQL may call.
+pub struct SqlFunction {
+    /// Its arguments and its result.
+    pub signature: FunctionSignature,
+    /// A call as SQL makes it.
+    pub call: Call,
 }
 
 /// A sink.

@@ -143,7 +143,9 @@ pub(super) fn unused(
         file.transforms.0.iter().for_each(|named| report(cx, &named.name, named.name_span, Kind::Transform));
     }
     for named in &file.functions.0 {
-        if !builder.functions.is_called(&named.name) {
+        // SQL that could not be planned may have called it.
+        let unknown = steps.is_none() && builder.functions.is_scalar(&named.name);
+        if !unknown && !builder.functions.is_called(&named.name) {
             cx.push(Diagnostic::warning(named.name_span, format!("nothing calls the function `{}`", named.name)));
         }
     }

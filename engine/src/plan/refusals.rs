@@ -7,7 +7,6 @@ type Later = &'static [(&'static str, &'static str)];
 
 const FILE: Later = &[("delivery", "exactly-once delivery"), ("late", "late rows")];
 const TRANSFORM: Later = &[("late", "late rows")];
-const FUNCTION: Later = &[("signature", "functions in SQL"), ("logs", "functions' logs as rows")];
 /// Connectors, and what they would be.
 const CONNECTORS: Later = &[
     ("postgres", "change data capture"),
@@ -29,10 +28,6 @@ pub(super) fn file(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
 
 pub(super) fn transform(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
     refuse(map, TRANSFORM, cx);
-}
-
-pub(super) fn function(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {
-    refuse(map, FUNCTION, cx);
 }
 
 pub(super) fn alert(map: &mut MapReader<'_>, cx: &mut Reading<'_>) {

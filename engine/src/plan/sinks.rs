@@ -16,11 +16,12 @@ use super::{
     source::{connector_of, prepared, unknown_connector},
     steps::{input, notified},
 };
-use crate::{config::SinkSettings, run::letter_schema};
+use crate::{config::SinkSettings, functions::log_schema, run::letter_schema};
 
 /// All sinks but the dead letters'.
 pub(super) fn plan(builder: &mut Builder<'_>, cx: &mut Reading<'_>) -> Option<Vec<SinkNode>> {
     let notified = notified(builder, cx);
+    builder.functions.logs.check(builder, cx);
     // Answers to requests are a result too.
     if builder.file.sinks.is_empty() && super::replies::named(&builder.file).is_empty() {
         let place = builder.file.name.span;
@@ -45,10 +46,18 @@ fn one(
     let (settings, sink) = read(builder, name, node, cx)?;
     let alerts = notified.get(name).cloned().unwrap_or_default();
     let from = settings.from.as_ref().map(|from| from.0.as_slice()).unwrap_or_default();
+    let logs = builder.functions.logs.feeding(name);
     let schema = match (from, alerts.as_slice()) {
+        ([], []) if logs.is_some() => log_schema(),
         ([], []) => {
             let error = Diagnostic::error(node.key_span, format!("nothing feeds the sink `{name}`")).at(&node.path);
-            cx.push(error.help("name a node in its `from`, or the sink in an alert's `notify`"));
+            cx.push(error.help("name a node in its `from`, or the sink in an alert's `notify` or a function's `logs`"));
+            return None;
+        }
+        _ if logs.is_some() => {
+            let place = from.first().map_or(node.key_span, |first| first.span);
+            let error = Diagnostic::error(place, format!("`{name}` cannot take functions' logs and anything else"));
+            cx.push(error.at(&node.path).help("make it two sinks"));
             return None;
         }
         ([], _) => message_schema(),
@@ -62,7 +71,7 @@ fn one(
         }
     };
     check(name, &*sink, &schema, node, cx)?;
-    let inputs = from.iter().map(|name| Arc::from(name.value.as_str())).chain(alerts).collect();
+    let inputs = from.iter().map(|name| Arc::from(name.value.as_str())).chain(alerts).chain(logs).collect();
     Some(SinkNode { name: name.into(), sink, schema, on_error: settings.on_error, inputs })
 }
 

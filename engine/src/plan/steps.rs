@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use arrow_schema::SchemaRef;
@@ -11,12 +11,12 @@ use riverhook_config::{Diagnostic, MapReader, Node, Reading, Spanned};
 use riverhook_connectors::template::Template;
 
 use super::{
-    Alert, Call, EventTime, StepNode, Work,
+    Alert, EventTime, StepNode, Work,
     alert::message_schema,
     build::Builder,
     functions::with_causes,
     order::{Draft, What},
-    refusals,
+    refusals, scalars,
     source::unknown_column,
 };
 use crate::{config::AlertSettings, sql::SqlError};
@@ -47,6 +47,7 @@ pub(super) fn plan(builder: &mut Builder<'_>, drafts: Vec<Draft>, cx: &mut Readi
 }
 
 fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Option<StepNode> {
+    let mut calls = Vec::new();
     let (work, schema, inputs): (Work, SchemaRef, Vec<Arc<str>>) = match &draft.what {
         What::Sql(sql) => {
             // Blame falls on the input alone when that could not be planned.
@@ -56,6 +57,7 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
                 return None;
             }
             let query = builder.planner.plan(sql, &builder.tables).map_err(|error| report_sql(sql, &error, cx)).ok()?;
+            calls = builder.functions.sql_calls(&query.functions);
             let inputs = query.branches.iter().map(|branch| Arc::from(branch.table.as_str())).collect();
             (Work::Sql(query.branches), query.schema, inputs)
         }
@@ -64,6 +66,12 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
             let function = builder.functions.get(function_name, cx);
             let input = input(builder, from, cx);
             let (loaded, input) = (function?, input?);
+            let unfit = loaded.scalar.as_ref().and_then(|scalar| scalars::unfit(&scalar.signature, &input));
+            if let Some(problem) = unfit {
+                let (name, from) = (&function_name.value, &from.value);
+                cx.push(function_name.error(format!("`{name}` cannot take the rows of `{from}`: {problem}")));
+                return None;
+            }
             let schema = match loaded.function.describe(&input) {
                 Ok(schema) => schema,
                 Err(error) => {
@@ -76,17 +84,7 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
                     return None;
                 }
             };
-            let call = Call {
-                name: function_name.value.as_str().into(),
-                function: loaded.function,
-                input,
-                policy: loaded.policy,
-                grouping: loaded.grouping,
-                slots: loaded.slots,
-                idle_timeout: loaded.idle_timeout,
-                memory: loaded.memory,
-                dispatch: OnceLock::new(),
-            };
+            let call = loaded.call(function_name, &loaded.function, input);
             (Work::Call(call), schema, vec![from.value.as_str().into()])
         }
     };
@@ -94,6 +92,7 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
         name: draft.name.as_str().into(),
         event_time: inherited_time(builder, &inputs, &schema),
         work,
+        calls,
         schema,
         on_error: draft.settings.on_error,
         inputs,
@@ -157,6 +156,7 @@ fn alert(builder: &Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>) -
     }
     let message = message(name, &settings, &schema, cx);
     let (when, message) = (when?, message?);
+    let calls = builder.functions.sql_calls(&when.functions);
     let when = when.branches.into_iter().next().filter(|_| good)?;
     let alert = Alert {
         name: name.into(),
@@ -170,6 +170,7 @@ fn alert(builder: &Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>) -
     Some(StepNode {
         name: name.into(),
         work: Work::Alert(alert),
+        calls,
         schema: message_schema(),
         on_error: settings.on_error,
         event_time: None,

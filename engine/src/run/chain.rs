@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
+    time::Duration,
 };
 
 use arrow_schema::SchemaRef;
@@ -18,7 +19,7 @@ use riverhook_connectors::{
 use super::{
     control::Control,
     letters::{Failure, PayloadOf, Stage, Try, letters},
-    machine::{Machine, bind, machine},
+    machine::{Done, Machine, bind, machine},
     meter::{Failures, StepMeter},
     outlet::Outlet,
     replies::Answers,
@@ -27,14 +28,15 @@ use super::{
 use crate::{
     config::OnError,
     error::Error,
+    functions::Bell,
     plan::{Edge, Plan, SourceNode},
 };
 
-struct Step {
+pub(super) struct Step {
     name: Arc<str>,
-    machine: Machine,
+    pub(super) machine: Machine,
     on_error: OnError,
-    edges: Arc<[Edge]>,
+    pub(super) edges: Arc<[Edge]>,
     meter: StepMeter,
     barrier: Epoch,
     watermark: i64,
@@ -47,11 +49,17 @@ pub(super) struct Chain {
     source_edges: Arc<[Edge]>,
     source_on_error: OnError,
     source_failures: Failures,
-    steps: BTreeMap<usize, Step>,
+    pub(super) steps: BTreeMap<usize, Step>,
     outlets: BTreeMap<usize, Outlet>,
     letters: Option<Outlet>,
     answers: Option<Answers>,
-    control: Arc<Control>,
+    /// Inputs whose senders were not told yet that they have been through.
+    unanswered: Vec<Arc<Input>>,
+    /// The steps whose functions are called.
+    pub(super) calling: Vec<usize>,
+    /// Rung by calls that end.
+    bell: Arc<Bell>,
+    pub(super) control: Arc<Control>,
     max_payload: usize,
     /// The newest barrier that was sent.
     sent: Epoch,
@@ -85,6 +93,9 @@ impl Chain {
             outlets: BTreeMap::new(),
             letters: plan.letters.map(&mut outlet).transpose()?,
             answers: Answers::of(plan, source)?,
+            unanswered: Vec::new(),
+            calling: Vec::new(),
+            bell: Arc::default(),
             control,
             max_payload: plan.settings.max_payload,
             sent: 0,
@@ -110,11 +121,14 @@ impl Chain {
                 }
                 Edge::Step { step, branch } => {
                     let node = &plan.steps[step];
-                    if let Some(Step { machine: Machine::Sql(branches), .. }) = self.steps.get_mut(&step) {
+                    if let Some(Step { machine: Machine::Sql { branches, .. }, .. }) = self.steps.get_mut(&step) {
                         branches[branch] = Some(bind(plan, step, branch, schema)?);
                         continue;
                     }
-                    let machine = machine(plan, step, branch, schema, &self.control.accounts)?;
+                    let machine = machine(plan, step, branch, schema, &self.control, &self.bell)?;
+                    if matches!(machine, Machine::Call(_)) {
+                        self.calling.push(step);
+                    }
                     let made = Step {
                         name: Arc::clone(&node.name),
                         machine,
@@ -156,13 +170,41 @@ impl Chain {
         if staged.batch.records.num_rows() > 0 {
             self.send_all(&Arc::clone(&self.source_edges), &Message::Batch(staged.batch.clone()))?;
         }
-        if let Some(answers) = &self.answers {
-            answers.done(&staged.batch.input);
+        if self.answers.is_some() {
+            self.unanswered.push(Arc::clone(&staged.batch.input));
         }
-        match watermark {
-            Some(watermark) => self.send_all(&Arc::clone(&self.source_edges), &Message::Watermark(watermark)),
-            None => Ok(()),
+        if let Some(watermark) = watermark {
+            self.send_all(&Arc::clone(&self.source_edges), &Message::Watermark(watermark))?;
         }
+        self.answer();
+        Ok(())
+    }
+
+    /// Tells the senders of records that have been through that no more rows of them come.
+    fn answer(&mut self) {
+        let Some(answers) = &self.answers else { return };
+        let (steps, calling) = (&self.steps, &self.calling);
+        let under_way = |input: &Arc<Input>| {
+            calling.iter().any(|step| matches!(&steps[step].machine, Machine::Call(call) if call.calls.holds(input)))
+        };
+        self.unanswered.retain(|input| {
+            let under_way = under_way(input);
+            if !under_way {
+                answers.done(input);
+            }
+            under_way
+        });
+    }
+
+    /// Whether rows are with functions.
+    pub(super) fn under_way(&self) -> bool {
+        let under_way = |step| matches!(&self.steps[step].machine, Machine::Call(call) if call.calls.under_way());
+        self.calling.iter().any(under_way)
+    }
+
+    /// Waits until a call has ended, or for `longest`.
+    pub(super) fn wait_for_call(&self, longest: Duration) {
+        self.bell.wait(longest);
     }
 
     /// Sends a barrier down to every sink but the dead letters', whose turn comes when the others have answered: what
@@ -175,6 +217,8 @@ impl Chain {
     /// The newest barrier that every sink has answered, the dead letters' included.
     pub(super) fn poll(&mut self) -> Result<Epoch, Error> {
         self.steps.values().for_each(|step| step.machine.tick());
+        self.due()?;
+        self.answer();
         let mut durable = self.sent;
         let sinks: Vec<usize> = self.outlets.keys().copied().collect();
         for sink in sinks {
@@ -202,7 +246,7 @@ impl Chain {
         Ok(())
     }
 
-    fn send_all(&mut self, edges: &Arc<[Edge]>, message: &Message) -> Result<(), Error> {
+    pub(super) fn send_all(&mut self, edges: &Arc<[Edge]>, message: &Message) -> Result<(), Error> {
         edges.iter().try_for_each(|edge| self.send(*edge, message))
     }
 
@@ -212,6 +256,7 @@ impl Chain {
             Edge::Step { step, branch } => match message {
                 Message::Batch(batch) => self.through(step, branch, batch),
                 Message::End => {
+                    self.finish_calls(step)?;
                     let edges = Arc::clone(&self.steps[&step].edges);
                     self.send_all(&edges, message)
                 }
@@ -222,8 +267,7 @@ impl Chain {
                         return Ok(());
                     }
                     node.watermark = *time;
-                    let edges = Arc::clone(&node.edges);
-                    self.send_all(&edges, message)
+                    self.pass(step, message)
                 }
                 Message::Barrier(epoch) => {
                     let node = self.steps.get_mut(&step).expect("edges lead to steps of this chain");
@@ -231,8 +275,8 @@ impl Chain {
                         return Ok(());
                     }
                     node.barrier = *epoch;
-                    let edges = Arc::clone(&node.edges);
-                    self.send_all(&edges, message)
+                    self.begin_gathered(step)?;
+                    self.pass(step, message)
                 }
             },
         }
@@ -257,22 +301,32 @@ impl Chain {
     fn through(&mut self, step: usize, branch: usize, batch: &Batch) -> Result<(), Error> {
         let node = self.steps.get_mut(&step).expect("edges lead to steps of this chain");
         node.meter.rows_in(batch.records.num_rows());
+        if let Machine::Call(call) = &mut node.machine {
+            let parts = call.calls.take(batch);
+            return self.begin(step, parts);
+        }
         let done = node.machine.run(branch, batch, &*self.control.clock)?;
-        for failed in &done.failed {
-            node.meter.failures.count(done.stage, failed.code);
+        self.made(step, batch, done)
+    }
+
+    /// Passes on what a step made of a batch.
+    pub(super) fn made(&mut self, step: usize, batch: &Batch, done: Done) -> Result<(), Error> {
+        let node = self.steps.get_mut(&step).expect("edges lead to steps of this chain");
+        for failed in &done.failures {
+            failed.rows.iter().for_each(|row| node.meter.failures.count(failed.stage, row.code));
         }
         if let Some(answers) = &mut self.answers {
             answers.rows(step, &done.out);
         }
         let edges = Arc::clone(&node.edges);
         node.meter.rows_out(done.out.iter().map(|batch| batch.records.num_rows()).sum());
-        if !done.failed.is_empty() {
-            let (name, on_error) = (Arc::clone(&node.name), node.on_error);
-            let function = done.function.as_ref().map(|(name, version)| (&**name, version.as_str()));
-            let (stage, tries) = (done.stage, done.tries.as_slice());
+        let (name, on_error) = (Arc::clone(&node.name), node.on_error);
+        for failed in &done.failures {
+            let function = failed.function.as_ref().map(|(name, version)| (&**name, version.as_str()));
+            let (stage, tries) = (failed.stage, failed.tries.as_slice());
             let failing = Failing { node: &name, stage, attempts: 1, tries, on_error, function };
             let mut json = row_encoder(&batch.records.schema())?;
-            self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &done.failed)?;
+            self.handle(&failing, &batch.input, &batch.rows, PayloadOf::Rows(batch, &mut *json), &failed.rows)?;
         }
         done.out.into_iter().try_for_each(|batch| self.send_all(&edges, &Message::Batch(batch)))
     }

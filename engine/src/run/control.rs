@@ -11,7 +11,10 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use riverhook_connectors::clock::Clock;
 
-use crate::{error::Error, functions::Accounts};
+use crate::{
+    error::Error,
+    functions::{Accounts, LogQueue},
+};
 
 /// Shared by all tasks of a run.
 pub struct Control {
@@ -27,12 +30,16 @@ pub struct Control {
     all_ended: Condvar,
     /// Records behind the ends of their partitions, by source and task.
     lags: Mutex<BTreeMap<(Arc<str>, usize), u64>>,
+    /// What functions write their logs to: closed when no source's task runs any more.
+    logs: Vec<Arc<LogQueue>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The counts.
     pub totals: Totals,
     /// What functions use.
     pub accounts: Accounts,
+    /// Whether a task goes on reading while its functions are called elsewhere.
+    pub overlap: bool,
 }
 
 /// How many threads are where.
@@ -42,6 +49,16 @@ struct Tasks {
     opening: usize,
     /// Tasks that read.
     running: usize,
+    /// Tasks that deliver functions' logs. They end behind the others.
+    delivering: usize,
+}
+
+impl Tasks {
+    /// Whether all sources' tasks ended, and none will begin. A stopped run does not wait for sources that are still
+    /// being opened.
+    fn sources_ended(&self, stopping: bool) -> bool {
+        self.running == 0 && (self.opening == 0 || stopping)
+    }
 }
 
 /// Counts of a whole run.
@@ -75,9 +92,18 @@ impl NodeCounts {
 }
 
 impl Control {
-    /// For a run that ends after `limit` records, if that is given.
-    pub fn new(clock: Arc<dyn Clock>, limit: Option<u64>) -> Arc<Self> {
-        Arc::new(Self {
+    /// For a run that ends after `limit` records, if that is given, and whose functions write to `logs`.
+    pub fn new(clock: Arc<dyn Clock>, limit: Option<u64>, logs: Vec<Arc<LogQueue>>) -> Arc<Self> {
+        Arc::new(Self::with(clock, limit, logs, true))
+    }
+
+    /// For a run in which nothing happens at the same time, so that it is the same each time.
+    pub fn one_after_the_other(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self::with(clock, None, Vec::new(), false))
+    }
+
+    fn with(clock: Arc<dyn Clock>, limit: Option<u64>, logs: Vec<Arc<LogQueue>>, overlap: bool) -> Self {
+        Self {
             stop: AtomicBool::new(false),
             error: Mutex::new(None),
             remaining: limit.map(|limit| AtomicI64::new(i64::try_from(limit).unwrap_or(i64::MAX))),
@@ -86,15 +112,24 @@ impl Control {
             tasks: Mutex::default(),
             all_ended: Condvar::new(),
             lags: Mutex::default(),
+            logs,
             clock,
             totals: Totals::default(),
             accounts: Accounts::default(),
-        })
+            overlap,
+        }
+    }
+
+    /// For a task of this run that is not one of its sources': what it reads is not counted, and it is not told to stop
+    /// but ends when its reader does.
+    pub(super) fn apart(&self) -> Arc<Self> {
+        Self::new(Arc::clone(&self.clock), None, Vec::new())
     }
 
     /// Orders all tasks to drain: finish what was read, make it durable, end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
+        self.close_logs(&self.tasks.lock());
     }
 
     /// Whether the tasks should end.
@@ -178,10 +213,21 @@ impl Control {
         Some((0..tasks).map(|_| RunningTask(Arc::clone(self))).collect())
     }
 
-    /// Waits until all tasks ended or `timeout` passed; whether they all ended. A stopped run does not wait for sources
-    /// that are still being opened.
+    /// Counts a task that delivers logs.
+    pub(super) fn delivering(self: &Arc<Self>) -> Delivering {
+        self.tasks.lock().delivering += 1;
+        Delivering(Arc::clone(self))
+    }
+
+    fn close_logs(&self, tasks: &Tasks) {
+        if tasks.sources_ended(self.stopping()) {
+            self.logs.iter().for_each(|queue| queue.close());
+        }
+    }
+
+    /// Waits until all tasks ended or `timeout` passed; whether they all ended.
     pub fn wait(&self, timeout: std::time::Duration) -> bool {
-        let ended = |tasks: &Tasks| tasks.running == 0 && (tasks.opening == 0 || self.stopping());
+        let ended = |tasks: &Tasks| tasks.sources_ended(self.stopping()) && tasks.delivering == 0;
         let mut tasks = self.tasks.lock();
         if !ended(&tasks) {
             self.all_ended.wait_for(&mut tasks, timeout);
@@ -200,7 +246,10 @@ impl Control {
                 "a task panicked; this is a bug in Riverhook: please report it with the lines above",
             ));
         }
-        count(&mut self.tasks.lock());
+        let mut tasks = self.tasks.lock();
+        count(&mut tasks);
+        self.close_logs(&tasks);
+        drop(tasks);
         self.all_ended.notify_all();
     }
 }
@@ -229,5 +278,14 @@ pub(super) struct RunningTask(Arc<Control>);
 impl Drop for RunningTask {
     fn drop(&mut self) {
         self.0.ended(|tasks| tasks.running -= 1);
+    }
+}
+
+/// Counts a task that delivers logs, until it is dropped. A panic meanwhile ends the run.
+pub(super) struct Delivering(Arc<Control>);
+
+impl Drop for Delivering {
+    fn drop(&mut self) {
+        self.0.ended(|tasks| tasks.delivering -= 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Running a plan: tasks on threads of their own, each reading some partitions and running the whole chain on them.
 
 mod chain;
+mod chain_calls;
 mod control;
 mod latency;
 mod letters;
@@ -11,6 +12,7 @@ mod pipeline;
 mod rehearsal;
 mod replies;
 mod source_stage;
+mod sql_calls;
 mod task;
 
 pub(crate) use chain::rows_to_json;

@@ -1,6 +1,6 @@
 //! Starting a plan: opens its sinks and sources and gives every reader a task on a thread of its own.
 
-use std::{collections::BTreeMap, sync::Arc, thread};
+use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
 use riverhook_connectors::{
     clock::Clock,
@@ -11,7 +11,7 @@ use riverhook_connectors::{
 
 use super::{
     chain::Chain,
-    control::{Control, Opening, RunningTask},
+    control::{Control, Delivering, Opening, RunningTask},
     meter::SinkMeter,
     outlet::Outlet,
     source_stage::SourceStage,
@@ -56,8 +56,10 @@ pub fn start(plan: Plan, options: &Options) -> Result<Running, Error> {
         store.reset()?;
     }
     let resumed = !store.manifest().positions.is_empty();
+    let logs: Vec<_> = plan.logs.iter().map(|node| Arc::clone(&node.queue)).collect();
+    logs.iter().for_each(|queue| queue.open(&options.clock));
     let shared = Arc::new(Shared {
-        control: Control::new(Arc::clone(&options.clock), options.limit),
+        control: Control::new(Arc::clone(&options.clock), options.limit, logs),
         store: Arc::new(store),
         status: statuses(&plan),
         io: options.io.clone(),
@@ -68,6 +70,11 @@ pub fn start(plan: Plan, options: &Options) -> Result<Running, Error> {
         let (shared_here, name) = (Arc::clone(&shared), Arc::clone(&shared.plan.sources[source].name));
         let opening = shared.control.opening();
         threads.push(spawn(&name, move || shared_here.run_source(source, opening))?);
+    }
+    for log in 0..shared.plan.logs.len() {
+        let (shared_here, name) = (Arc::clone(&shared), Arc::clone(&shared.plan.logs[log].source.name));
+        let delivering = shared.control.delivering();
+        threads.push(spawn(&name, move || shared_here.deliver_logs(log, delivering))?);
     }
     Ok(Running {
         plan: Arc::clone(&shared.plan),
@@ -108,7 +115,8 @@ struct Shared {
 
 fn statuses(plan: &Plan) -> BTreeMap<Arc<str>, Status> {
     let sources = plan.sources.iter().map(|source| &source.name);
-    let names = sources.chain(plan.sinks.iter().map(|sink| &sink.name));
+    let logs = plan.logs.iter().map(|log| &log.source.name);
+    let names = sources.chain(logs).chain(plan.sinks.iter().map(|sink| &sink.name));
     names.map(|name| (Arc::clone(name), Status::starting("starting"))).collect()
 }
 
@@ -122,18 +130,19 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<thread::Joi
 }
 
 /// Runs a task to its end. An error is told before the task is dropped, because closing a client may hang.
-fn run(mut task: Task, control: &Control, running: RunningTask) {
+/// It counts as running until then.
+fn run<C>(mut task: Task, control: &Control, counted: C) {
     if let Err(error) = task.run() {
         control.fail(error);
     }
     drop(task);
-    drop(running);
+    drop(counted);
 }
 
 impl Shared {
     /// Opens a source and runs its readers: the first on this thread, the others on threads of their own.
     fn run_source(self: Arc<Self>, source: usize, opening: Opening) {
-        let tasks = match self.tasks(source) {
+        let tasks = match self.tasks(&self.plan.sources[source], &self.control) {
             Ok(tasks) => tasks,
             Err(error) => return self.control.fail(error),
         };
@@ -150,38 +159,51 @@ impl Shared {
         }
     }
 
+    /// Delivers what functions log to one sink, on this thread, until nothing is left that may log.
+    fn deliver_logs(&self, log: usize, delivering: Delivering) {
+        match self.tasks(&self.plan.logs[log].source, &self.control.apart()) {
+            Ok(tasks) => {
+                for mut task in tasks {
+                    // Its reader is woken by each line, so that it need not look often.
+                    task.wait = Duration::MAX;
+                    run(task, &self.control, &delivering);
+                }
+            }
+            Err(error) => self.control.fail(error),
+        }
+    }
+
     fn beside(&self, task: Task, running: RunningTask) -> Option<thread::JoinHandle<()>> {
         let (name, control) = (Arc::clone(&task.source), Arc::clone(&self.control));
         spawn(&name, move || run(task, &control, running)).map_err(|error| self.control.fail(error)).ok()
     }
 
-    fn tasks(&self, source: usize) -> Result<Vec<Task>, Error> {
-        let node = &self.plan.sources[source];
+    fn tasks(&self, node: &SourceNode, control: &Arc<Control>) -> Result<Vec<Task>, Error> {
         let readers = node.source.open(self.read_context(node)).map_err(|error| Error::of_node(&node.name, error))?;
-        let tasks = readers
-            .into_iter()
-            .enumerate()
-            .map(|(task, reader)| self.task(node, task, reader, self.chain(node, task)?));
+        let tasks = readers.into_iter().enumerate().map(|(task, reader)| self.task(node, task, reader, control));
         tasks.collect()
     }
 
-    fn chain(&self, node: &SourceNode, task: usize) -> Result<Chain, Error> {
-        Chain::new(&self.plan, node, Arc::clone(&self.control), |sink| self.outlet(node, sink, task))
-    }
-
-    fn task(&self, node: &SourceNode, number: usize, reader: Box<dyn Reader>, chain: Chain) -> Result<Task, Error> {
+    fn task(
+        &self,
+        node: &SourceNode,
+        number: usize,
+        reader: Box<dyn Reader>,
+        control: &Arc<Control>,
+    ) -> Result<Task, Error> {
         Ok(Task {
             source: Arc::clone(&node.name),
             number,
             reader,
             stage: SourceStage::new(&self.plan.name, node)?,
-            chain,
-            control: Arc::clone(&self.control),
+            chain: Chain::new(&self.plan, node, Arc::clone(control), |sink| self.outlet(node, sink, number))?,
+            control: Arc::clone(control),
             store: Arc::clone(&self.store),
             keeper: node.source.keeper(),
             every: self.plan.settings.every,
             wait: self.plan.settings.batch.wait,
             barriers: Barriers::default(),
+            calling: None,
         })
     }
 
@@ -210,7 +232,8 @@ impl Shared {
         let (plan, settings) = (&self.plan, &self.plan.settings);
         let node = &plan.sinks[sink];
         // Writers of one sink are told apart by number, over the tasks of all sources.
-        let index = plan.sources.iter().position(|other| Arc::ptr_eq(&other.name, &source.name)).unwrap_or(0);
+        let mut sources = plan.sources.iter().chain(plan.logs.iter().map(|log| &log.source));
+        let index = sources.position(|other| Arc::ptr_eq(&other.name, &source.name)).unwrap_or(0);
         let writer = node.sink.open(WriteContext {
             sink: Arc::clone(&node.name),
             pipeline: Arc::clone(&plan.name),

@@ -13,7 +13,7 @@ use riverhook_connectors::{
 
 use super::{
     chain::Chain,
-    control::Control,
+    control::{Control, Handling},
     source_stage::{SourceStage, Staged, payload_bytes},
 };
 use crate::{checkpoint::Store, error::Error};
@@ -22,6 +22,8 @@ use crate::{checkpoint::Store, error::Error};
 const MAX_PENDING: usize = 1024;
 /// How long a poll may wait while a sink owes an answer or has something due by time.
 const BUSY_WAIT: Duration = Duration::from_millis(5);
+/// How long a task whose calls are under way waits for one to end before it looks for records again.
+const CALL_WAIT: Duration = Duration::from_micros(500);
 /// How long a poll may wait at most, so that an order to stop is heard.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
@@ -40,6 +42,8 @@ pub(super) struct Task {
     /// How long to wait for a record.
     pub(super) wait: Duration,
     pub(super) barriers: Barriers,
+    /// Held while calls of functions are under way.
+    pub(super) calling: Option<Handling>,
 }
 
 /// The barriers of a task.
@@ -67,8 +71,12 @@ impl Task {
     /// committed is read again by the next run.
     pub(super) fn run(&mut self) -> Result<(), Error> {
         while !self.control.stopping() {
+            let under_way = self.chain.under_way();
+            self.calling = under_way.then(|| self.calling.take().unwrap_or_else(|| self.control.handling()));
             let wait = self.wait.min(if self.barriers.is_settled() { LONGEST_WAIT } else { BUSY_WAIT });
+            let wait = if under_way { Duration::ZERO } else { wait };
             match self.reader.poll(wait).map_err(|error| Error::of_node(&self.source, error))? {
+                Polled::Idle if under_way => self.chain.wait_for_call(CALL_WAIT),
                 Polled::Idle => self.report_lag(),
                 Polled::End => break,
                 polled => self.polled(polled)?,

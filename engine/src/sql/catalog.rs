@@ -13,6 +13,8 @@ use datafusion::{
     sql::planner::ParserOptions,
 };
 
+use super::functions::UserFunctions;
+
 /// A node, as a table of the planner's.
 #[derive(Debug)]
 struct NodeTable(SchemaRef);
@@ -23,16 +25,21 @@ impl TableSource for NodeTable {
     }
 }
 
-/// The nodes a text may read, and DataFusion's functions.
+/// The nodes a text may read, and the functions it may call: DataFusion's and the file's.
 pub(super) struct Catalog<'a> {
     state: &'a SessionState,
+    functions: &'a UserFunctions,
     tables: BTreeMap<&'a str, Arc<dyn TableSource>>,
 }
 
 impl<'a> Catalog<'a> {
-    pub(super) fn new(state: &'a SessionState, tables: &'a BTreeMap<String, SchemaRef>) -> Self {
+    pub(super) fn new(
+        state: &'a SessionState,
+        functions: &'a UserFunctions,
+        tables: &'a BTreeMap<String, SchemaRef>,
+    ) -> Self {
         let source = |schema: &SchemaRef| Arc::new(NodeTable(Arc::clone(schema))) as Arc<dyn TableSource>;
-        Self { state, tables: tables.iter().map(|(name, schema)| (name.as_str(), source(schema))).collect() }
+        Self { state, functions, tables: tables.iter().map(|(name, schema)| (name.as_str(), source(schema))).collect() }
     }
 }
 
@@ -63,7 +70,7 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.state.scalar_functions().get(name).cloned()
+        self.state.scalar_functions().get(name).or_else(|| self.functions.find(name)).cloned()
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -87,7 +94,7 @@ impl ContextProvider for Catalog<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.state.scalar_functions().keys().cloned().collect()
+        self.state.scalar_functions().keys().cloned().chain(self.functions.names().map(str::to_owned)).collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {

@@ -65,6 +65,17 @@ impl SqlError {
         Self { help, ..Self::whole(lower_first(&message)) }
     }
 
+    /// The same at the place of the call that it is about: where a message begins with a function's name, and one call of
+    /// it is all there is among `calls`.
+    pub(super) fn of_the_only(self, calls: &[(String, Location)]) -> Self {
+        let named = self.message.strip_prefix('`').and_then(|text| text.split_once('`')).map(|(name, _)| name);
+        let mut of_it = calls.iter().filter(|(name, _)| named.is_some_and(|named| named.eq_ignore_ascii_case(name)));
+        match (self.line, of_it.next(), of_it.next()) {
+            (0, Some((_, place)), None) => Self { line: place.line, column: place.column, ..self },
+            _ => self,
+        }
+    }
+
     /// The same place when the text was put one line down in a longer one.
     pub(super) fn up_one_line(mut self) -> Self {
         self.line = self.line.saturating_sub(1);

@@ -13,7 +13,9 @@ pub(super) fn describe(error: &DataFusionError) -> String {
             ArrowError::ArithmeticOverflow(_) => OVERFLOW.to_owned(),
             ArrowError::CastError(text) => cast(text),
             ArrowError::ParseError(text) | ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => {
-                if text.contains("verflow") {
+                if text.contains("declared as non-nullable") {
+                    "an argument that must not be null is null".to_owned()
+                } else if text.contains("verflow") {
                     OVERFLOW.to_owned()
                 } else {
                     masked(text)

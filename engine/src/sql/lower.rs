@@ -4,71 +4,115 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, SchemaRef};
 use datafusion::{
-    common::DFSchema,
+    common::{DFSchema, tree_node::TreeNode},
     execution::session_state::SessionState,
-    logical_expr::{Expr, LogicalPlan, Projection},
+    logical_expr::{
+        Expr, Filter, LogicalPlan, Projection,
+        utils::{conjunction, split_conjunction},
+    },
 };
 
 use super::{
     SqlError,
-    operator::{Branch, Operator, edge_type},
+    branch::Branch,
+    functions::is_call,
+    hoist::Draft,
+    operator::{Operator, edge_type},
     physical, schema_of,
     unnest::Unnest,
 };
 
-/// The branches of a plan. UNION ALL is no operator of its own: each of its inputs is a branch of what lies above it.
-pub(super) fn branches(plan: &LogicalPlan, state: &SessionState) -> Result<Vec<Branch>, SqlError> {
-    match plan {
-        LogicalPlan::TableScan(scan) if scan.filters.is_empty() && scan.fetch.is_none() => {
-            let columns = scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect();
-            Ok(vec![Branch { table: scan.table_name.table().to_owned(), columns, operators: Vec::new(), output: None }])
-        }
-        LogicalPlan::SubqueryAlias(alias) => branches(&alias.input, state),
-        LogicalPlan::Projection(projection) => {
-            let operator = project(projection, state)?;
-            append(branches(&projection.input, state)?, operator)
-        }
-        LogicalPlan::Filter(filter) => {
-            let condition = physical(&filter.predicate, filter.input.schema(), state)?;
-            append(branches(&filter.input, state)?, Operator::Filter(condition))
-        }
-        LogicalPlan::Unnest(unnest) => append(branches(&unnest.input, state)?, Operator::Unnest(Unnest::new(unnest)?)),
-        LogicalPlan::Union(union) => {
-            let inputs = union.inputs.iter().map(|input| branches(input, state)).collect::<Result<Vec<_>, _>>()?;
-            Ok(inputs.into_iter().flatten().collect())
-        }
-        LogicalPlan::EmptyRelation(_) => {
-            Err(SqlError::whole("this SELECT reads no node").help("name a source or transform in FROM"))
-        }
-        other => {
-            let name = other.display().to_string();
-            let name = name.split(':').next().unwrap_or_default().to_owned();
-            Err(SqlError::whole(format!("{name} is not there yet: this version runs stateless SQL")))
-        }
-    }
+/// The branches of a plan, and the functions of the file that they call.
+pub(super) fn branches(plan: &LogicalPlan, state: &SessionState) -> Result<(Vec<Branch>, Vec<String>), SqlError> {
+    let mut lowering = Lowering { state, functions: Vec::new() };
+    let drafts = lowering.branches(plan)?;
+    Ok((drafts.into_iter().map(|draft| draft.branch).collect(), lowering.functions))
 }
 
-fn append(mut branches: Vec<Branch>, operator: Operator) -> Result<Vec<Branch>, SqlError> {
-    for branch in &mut branches {
-        branch.operators.push(operator.clone());
-    }
-    Ok(branches)
+struct Lowering<'a> {
+    state: &'a SessionState,
+    /// The functions that are called, each once: operators name them by their index.
+    functions: Vec<String>,
 }
 
-fn project(projection: &Projection, state: &SessionState) -> Result<Operator, SqlError> {
-    let input = projection.input.schema();
-    let expressions =
-        projection.expr.iter().map(|expr| physical(unaliased(expr), input, state)).collect::<Result<Vec<_>, _>>()?;
-    // What an expression really gives decides, not what the plan said: inside a branch only the position matters.
-    let fields = expressions
-        .iter()
-        .zip(projection.schema.fields())
-        .map(|(expression, field)| {
-            let data_type = expression.data_type(input.as_arrow()).map_err(|error| SqlError::planning(&error))?;
-            Ok(Arc::new(field.as_ref().clone().with_data_type(data_type).with_nullable(true)))
-        })
-        .collect::<Result<Vec<_>, SqlError>>()?;
-    Ok(Operator::Project { expressions, schema: schema_of(fields) })
+impl Lowering<'_> {
+    /// UNION ALL is no operator of its own: each of its inputs is a branch of what lies above it.
+    fn branches(&mut self, plan: &LogicalPlan) -> Result<Vec<Draft>, SqlError> {
+        match plan {
+            LogicalPlan::TableScan(scan) if scan.filters.is_empty() && scan.fetch.is_none() => {
+                let fields = scan.projected_schema.fields().iter().cloned().collect();
+                Ok(vec![Draft::new(scan.table_name.table(), fields)])
+            }
+            LogicalPlan::SubqueryAlias(alias) => self.branches(&alias.input),
+            LogicalPlan::Projection(projection) => {
+                let mut drafts = self.branches(&projection.input)?;
+                drafts.iter_mut().try_for_each(|draft| self.project(draft, projection))?;
+                Ok(drafts)
+            }
+            LogicalPlan::Filter(filter) => {
+                let mut drafts = self.branches(&filter.input)?;
+                drafts.iter_mut().try_for_each(|draft| self.filter(draft, filter))?;
+                Ok(drafts)
+            }
+            LogicalPlan::Unnest(unnest) => {
+                let mut drafts = self.branches(&unnest.input)?;
+                let unnest = Unnest::new(unnest)?;
+                for draft in &mut drafts {
+                    let fields = unnest.schema.fields().iter().cloned().collect();
+                    draft.replace(Operator::Unnest(unnest.clone()), fields);
+                }
+                Ok(drafts)
+            }
+            LogicalPlan::Union(union) => {
+                let inputs = union.inputs.iter().map(|input| self.branches(input)).collect::<Result<Vec<_>, _>>()?;
+                Ok(inputs.into_iter().flatten().collect())
+            }
+            LogicalPlan::EmptyRelation(_) => {
+                Err(SqlError::whole("this SELECT reads no node").help("name a source or transform in FROM"))
+            }
+            other => {
+                let name = other.display().to_string();
+                let name = name.split(':').next().unwrap_or_default().to_owned();
+                Err(SqlError::whole(format!("{name} is not there yet: this version runs stateless SQL")))
+            }
+        }
+    }
+
+    /// What needs no call comes first, so that functions are called for the rows that are left. Conditions with calls
+    /// follow one by one, for the same reason.
+    fn filter(&mut self, draft: &mut Draft, filter: &Filter) -> Result<(), SqlError> {
+        let calls = |expr: &Expr| expr.exists(|expr| Ok(is_call(expr))).expect("looking cannot fail");
+        let (calling, plain): (Vec<&Expr>, Vec<&Expr>) =
+            split_conjunction(&filter.predicate).into_iter().partition(|expr| calls(expr));
+        let input = filter.input.schema();
+        if let Some(condition) = conjunction(plain.into_iter().cloned()) {
+            draft.filter(physical(&condition, input, self.state)?);
+        }
+        for condition in calling {
+            let condition = physical(condition, input, self.state)?;
+            let hoisted = draft.hoist(vec![condition], &mut self.functions)?;
+            hoisted.into_iter().for_each(|condition| draft.filter(condition));
+        }
+        Ok(())
+    }
+
+    fn project(&mut self, draft: &mut Draft, projection: &Projection) -> Result<(), SqlError> {
+        let input = projection.input.schema();
+        let expressions = projection.expr.iter().map(|expr| physical(unaliased(expr), input, self.state));
+        let expressions = draft.hoist(expressions.collect::<Result<_, _>>()?, &mut self.functions)?;
+        // What an expression really gives decides, not what the plan said: inside a branch only the position matters.
+        let before = draft.schema();
+        let fields = expressions
+            .iter()
+            .zip(projection.schema.fields())
+            .map(|(expression, field)| {
+                let data_type = expression.data_type(&before).map_err(|error| SqlError::planning(&error))?;
+                Ok(Arc::new(field.as_ref().clone().with_data_type(data_type).with_nullable(true)))
+            })
+            .collect::<Result<Vec<_>, SqlError>>()?;
+        draft.replace(Operator::Project { expressions, schema: schema_of(fields.clone()) }, fields);
+        Ok(())
+    }
 }
 
 fn unaliased(expr: &Expr) -> &Expr {

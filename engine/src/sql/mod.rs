@@ -4,10 +4,17 @@
 //! rows pass. Nothing here knows connectors or threads. What needs state is refused by name and place.
 
 mod batch_time;
+mod branch;
+mod call;
+#[cfg(test)]
+mod call_tests;
 mod catalog;
 mod error;
 mod failure;
+mod functions;
+mod hoist;
 mod lower;
+mod names;
 mod operator;
 mod refuse;
 mod unnest;
@@ -47,8 +54,12 @@ use datafusion::{
 };
 
 pub use batch_time::set_batch_time;
+pub use branch::{BoundBranch, Branch, Ran};
+pub use call::Calls;
 pub use error::SqlError;
-pub use operator::{BoundBranch, Branch};
+pub use functions::UserFunction;
+
+use self::functions::UserFunctions;
 
 /// A planned transform.
 #[derive(Clone, Debug)]
@@ -57,6 +68,8 @@ pub struct Query {
     pub branches: Vec<Branch>,
     /// The rows that come out of every branch.
     pub schema: SchemaRef,
+    /// The functions of the file that the branches call, each once. [`Calls`] are told which by its index here.
+    pub functions: Vec<String>,
 }
 
 /// The SELECT nesting at which parsing gives up: deeper text is a mistake or an attack, and would cost stack.
@@ -68,8 +81,9 @@ const MAX_OPERATORS: usize = 1000;
 
 /// Plans SQL texts over named tables. Costly to make (it holds all functions), cheap to use.
 pub struct Planner {
-    state: SessionState,
-    optimizer: Optimizer,
+    state: Arc<SessionState>,
+    optimizer: Arc<Optimizer>,
+    functions: UserFunctions,
 }
 
 impl Planner {
@@ -92,22 +106,38 @@ impl Planner {
             Arc::new(CommonSubexprEliminate::new()),
             Arc::new(OptimizeProjections::new()),
         ];
-        Ok(Self { state, optimizer: Optimizer::with_rules(rules) })
+        let optimizer = Arc::new(Optimizer::with_rules(rules));
+        Ok(Self { state: Arc::new(state), optimizer, functions: UserFunctions::default() })
+    }
+
+    /// The same for texts that may call these functions too.
+    pub fn with_functions(&self, functions: Vec<UserFunction>) -> Self {
+        let (state, optimizer) = (Arc::clone(&self.state), Arc::clone(&self.optimizer));
+        Self { state, optimizer, functions: UserFunctions::new(functions) }
+    }
+
+    /// Why a function that SQL may call cannot have this name.
+    pub fn name_problem(&self, name: &str) -> Option<&'static str> {
+        names::problem(name, &self.state)
     }
 
     /// Plans one SELECT over `tables`.
     pub fn plan(&self, sql: &str, tables: &BTreeMap<String, SchemaRef>) -> Result<Query, SqlError> {
         let statement = parse(sql)?;
-        refuse::check(&statement, &self.state, tables)?;
-        let catalog = catalog::Catalog::new(&self.state, tables);
+        let calls = refuse::check(&statement, &self.state, &self.functions, tables)?;
+        self.lowered(statement, tables).map_err(|error| error.of_the_only(&calls))
+    }
+
+    fn lowered(&self, statement: Statement, tables: &BTreeMap<String, SchemaRef>) -> Result<Query, SqlError> {
+        let catalog = catalog::Catalog::new(&self.state, &self.functions, tables);
         let planned = SqlToRel::new_with_options(&catalog, catalog::parser_options())
             .sql_statement_to_plan(statement)
             .map_err(|error| SqlError::planning(&error))?;
         let plan = self.optimize(planned)?;
-        let branches = lower::branches(&plan, &self.state)?;
+        let (branches, functions) = lower::branches(&plan, &self.state)?;
         let schema = lower::output_schema(plan.schema())?;
         let branches = branches.into_iter().map(|branch| branch.finish(Arc::clone(&schema))).collect();
-        Ok(Query { branches, schema })
+        Ok(Query { branches, schema, functions })
     }
 
     /// Plans a condition over the rows of one node, such as an alert's `when`.

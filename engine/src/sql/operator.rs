@@ -1,20 +1,14 @@
-//! The operators of stateless SQL, as they run: a batch in, a batch out.
-//!
-//! A row keeps the way back to the record it came from. An error of one row (a bad cast, a division by zero) fails the
-//! expression for the whole batch, so the batch is halved until the row is alone; its neighbours go on.
+//! The operators of stateless SQL, as they run: a batch in, a batch out. A row keeps the way back to where it came from.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use arrow_array::{Array, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow_schema::{ArrowError, DataType, SchemaRef};
+use arrow_schema::{DataType, SchemaRef};
 use arrow_select::filter::FilterBuilder;
 use datafusion::{common::DataFusionError, physical_expr::PhysicalExpr};
-use riverhook_connectors::batch::{Batch, RowFailure};
+use riverhook_connectors::batch::Batch;
 
-use super::{failure::describe, unnest::Unnest};
+use super::{call::Call, unnest::Unnest};
 
 /// One step of a branch.
 #[derive(Clone, Debug)]
@@ -30,93 +24,19 @@ pub(super) enum Operator {
     },
     /// One row for each element of lists.
     Unnest(Unnest),
+    /// A function of the file, called on the last columns: its result takes their place.
+    Call(Call),
 }
 
-/// What a query does with the rows of one table.
-#[derive(Clone, Debug)]
-pub struct Branch {
-    /// The table: a node's name.
-    pub table: String,
-    /// The columns it reads, in the order its operators expect.
-    pub columns: Vec<String>,
-    pub(super) operators: Vec<Operator>,
-    pub(super) output: Option<SchemaRef>,
-}
-
-impl Branch {
-    pub(super) fn finish(mut self, output: SchemaRef) -> Self {
-        self.output = Some(output);
-        self
-    }
-
-    /// The branch made ready for batches of `schema`, which holds at least the columns it reads.
-    pub fn bind(&self, schema: &SchemaRef) -> Result<BoundBranch, ArrowError> {
-        let columns = self.columns.iter().map(|column| schema.index_of(column)).collect::<Result<Vec<_>, _>>()?;
-        let input = Arc::new(schema.project(&columns)?);
-        let output = self.output.clone().unwrap_or_else(|| Arc::clone(&input));
-        Ok(BoundBranch { columns, input, operators: self.operators.clone(), output })
-    }
-}
-
-/// A branch for batches of one schema.
-#[derive(Clone, Debug)]
-pub struct BoundBranch {
-    columns: Vec<usize>,
-    input: SchemaRef,
-    operators: Vec<Operator>,
-    output: SchemaRef,
-}
-
-impl BoundBranch {
-    /// Runs the branch over a batch. Rows that fail are appended to `failed` by their index in `batch`; the others come
-    /// out in order, in one batch unless a row failed.
-    pub fn run(&self, batch: &Batch, failed: &mut Vec<RowFailure>) -> Vec<Batch> {
-        let mut out = Vec::with_capacity(1);
-        self.run_slice(batch, 0, batch.records.num_rows(), failed, &mut out);
-        out
-    }
-
-    fn run_slice(&self, batch: &Batch, from: usize, rows: usize, failed: &mut Vec<RowFailure>, out: &mut Vec<Batch>) {
-        let whole = from == 0 && rows == batch.records.num_rows();
-        let slice = if whole { batch.clone() } else { batch.slice(from, rows) };
-        // A function of SQL that breaks inside (text longer than can be) fails its row, as an error of its own would.
-        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(slice)))
-            .unwrap_or_else(|_| Err(DataFusionError::Execution("a SQL function broke on its arguments".to_owned())));
-        match result {
-            Ok(done) if done.records.num_rows() == 0 => {}
-            Ok(done) => out.push(done),
-            Err(error) if rows <= 1 => failed.push(RowFailure {
-                row: u32::try_from(from).expect("a batch has fewer than 2^32 rows"),
-                code: "sql.evaluate",
-                message: describe(&error),
-            }),
-            Err(_) => {
-                let half = rows / 2;
-                self.run_slice(batch, from, half, failed, out);
-                self.run_slice(batch, from + half, rows - half, failed, out);
-            }
+impl Operator {
+    /// The rows that this makes of some.
+    pub(super) fn run(&self, batch: Batch) -> Result<Batch, DataFusionError> {
+        match self {
+            Self::Filter(condition) => filter(batch, condition),
+            Self::Project { expressions, schema } => project(batch, expressions, schema),
+            Self::Unnest(unnest) => unnest.run(batch),
+            Self::Call(_) => Err(DataFusionError::Internal("a call is no expression".to_owned())),
         }
-    }
-
-    fn try_run(&self, batch: Batch) -> Result<Batch, DataFusionError> {
-        let columns = self.columns.iter().map(|column| Arc::clone(batch.records.column(*column))).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.records.num_rows()));
-        let records = RecordBatch::try_new_with_options(Arc::clone(&self.input), columns, &options)?;
-        let mut batch = Batch { records, ..batch };
-        for operator in &self.operators {
-            if batch.records.num_rows() == 0 {
-                break;
-            }
-            batch = match operator {
-                Operator::Filter(condition) => filter(batch, condition)?,
-                Operator::Project { expressions, schema } => project(batch, expressions, schema)?,
-                Operator::Unnest(unnest) => unnest.run(batch)?,
-            };
-        }
-        if batch.records.num_rows() == 0 {
-            return Ok(Batch { records: RecordBatch::new_empty(Arc::clone(&self.output)), ..batch });
-        }
-        Ok(Batch { records: conform(&batch.records, &self.output)?, ..batch })
     }
 }
 
@@ -152,7 +72,7 @@ fn project(batch: Batch, expressions: &[Arc<dyn PhysicalExpr>], schema: &SchemaR
 }
 
 /// The columns in the types that edges have (never views or dictionaries), under the output's names.
-fn conform(records: &RecordBatch, output: &SchemaRef) -> Result<RecordBatch, DataFusionError> {
+pub(super) fn conform(records: &RecordBatch, output: &SchemaRef) -> Result<RecordBatch, DataFusionError> {
     let columns = records
         .columns()
         .iter()

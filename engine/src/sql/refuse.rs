@@ -10,38 +10,47 @@ use datafusion::{
     execution::session_state::SessionState,
     sql::sqlparser::{
         ast::{
-            Distinct, Expr, Function, GroupByExpr, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned,
-            Statement, TableFactor, Visit, Visitor,
+            Distinct, Expr, Function, FunctionArguments, GroupByExpr, Query, Select, SetExpr, SetOperator,
+            SetQuantifier, Spanned, Statement, TableFactor, Visit, Visitor,
         },
         tokenizer::{Location, Span},
     },
 };
 
-use super::SqlError;
+use super::{
+    SqlError,
+    functions::{UserFunctions, wrong_count},
+};
 
 const WINDOWS: [&str; 3] = ["tumble", "hop", "session"];
 
-/// Finds the first thing in `statement` that is not there yet or not to be had.
+/// Finds the first thing in `statement` that is not there yet or not to be had; gives the places where functions of the
+/// file are called.
 pub(super) fn check(
     statement: &Statement,
     state: &SessionState,
+    functions: &UserFunctions,
     tables: &BTreeMap<String, SchemaRef>,
-) -> Result<(), SqlError> {
+) -> Result<Vec<(String, Location)>, SqlError> {
     if !matches!(statement, Statement::Query(_)) {
         let word = statement.to_string().split_whitespace().next().unwrap_or_default().to_owned();
         return Err(SqlError::whole(format!("expected a SELECT, found {word}"))
             .help("a transform's SQL is one SELECT; sinks write its rows"));
     }
-    match statement.visit(&mut Refuser { state, tables, ctes: Vec::new() }) {
+    let mut refuser = Refuser { state, functions, tables, ctes: Vec::new(), calls: Vec::new() };
+    match statement.visit(&mut refuser) {
         ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Continue(()) => Ok(refuser.calls),
     }
 }
 
 struct Refuser<'a> {
     state: &'a SessionState,
+    functions: &'a UserFunctions,
     tables: &'a BTreeMap<String, SchemaRef>,
     ctes: Vec<String>,
+    /// Functions of the file, and where they are called.
+    calls: Vec<(String, Location)>,
 }
 
 type Found = ControlFlow<SqlError>;
@@ -224,7 +233,7 @@ impl Refuser<'_> {
         })
     }
 
-    fn function(&self, function: &Function, span: Span) -> Found {
+    fn function(&mut self, function: &Function, span: Span) -> Found {
         let name = function.name.to_string().to_lowercase();
         if function.over.is_some() {
             return stateful(&format!("the window function {name}(…) OVER"), span);
@@ -232,6 +241,36 @@ impl Refuser<'_> {
         if self.state.aggregate_functions().contains_key(&name) && !self.state.scalar_functions().contains_key(&name) {
             return stateful(&format!("the aggregate {name}(…)"), span);
         }
+        self.call(function, span)
+    }
+
+    /// A function of the file takes its arguments and nothing else; the planner would ignore the rest.
+    fn call(&mut self, function: &Function, span: Span) -> Found {
+        let Some(name) = function.name.0.first().and_then(|part| part.as_ident()).map(|name| name.value.as_str())
+        else {
+            return ControlFlow::Continue(());
+        };
+        let Some(arguments) = self.functions.arguments(name).filter(|_| function.name.0.len() == 1) else {
+            return ControlFlow::Continue(());
+        };
+        let FunctionArguments::List(list) = &function.args else {
+            return unsupported(&format!("`{name}` without arguments in parentheses"), span);
+        };
+        let others = [
+            (function.filter.is_some(), "FILTER"),
+            (!function.within_group.is_empty(), "WITHIN GROUP"),
+            (function.null_treatment.is_some(), "IGNORE NULLS or RESPECT NULLS"),
+            (list.duplicate_treatment.is_some(), "DISTINCT or ALL"),
+            (!list.clauses.is_empty(), "a clause behind the arguments"),
+        ];
+        if let Some((_, what)) = others.iter().find(|(present, _)| *present) {
+            return unsupported(&format!("{what} in a call of `{name}`"), span);
+        }
+        if list.args.len() != arguments.len() {
+            let error = SqlError::at(wrong_count(name, arguments, list.args.len()), start(span));
+            return ControlFlow::Break(error);
+        }
+        self.calls.push((name.to_owned(), start(span)));
         ControlFlow::Continue(())
     }
 }

@@ -9,7 +9,7 @@ use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
 
 use super::{
     Planner,
-    tests::{batch, schema, tables},
+    tests::{NoCalls, batch, schema, tables},
 };
 
 /// Our operators beside DataFusion's, over the table `clicks` (also called `views`) of the unit tests.
@@ -32,9 +32,13 @@ impl DB for BesideBatch {
 
     fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Failure> {
         let query = self.0.plan(sql, &tables()).map_err(|error| Failure(error.message))?;
-        let mut failed = Vec::new();
+        let (mut out, mut failed) = (Vec::new(), Vec::new());
         let bound = query.branches.iter().map(|branch| branch.bind(&schema()).expect("the schema was planned with"));
-        let out: Vec<_> = bound.flat_map(|branch| branch.run(&batch(), &mut failed)).collect();
+        for branch in bound {
+            let ran = branch.run(&batch(), &NoCalls).map_err(|error| Failure(error.to_string()))?;
+            out.extend(ran.out);
+            failed.extend(ran.failed);
+        }
         if let Some(failed) = failed.first() {
             return Err(Failure(format!("row {}: {}", failed.row, failed.message)));
         }
@@ -57,7 +61,7 @@ impl DB for BesideBatch {
 impl BesideBatch {
     fn oracle(&self, sql: &str) -> Result<Vec<Vec<String>>, Failure> {
         let failed = |error: datafusion::common::DataFusionError| Failure(format!("batch DataFusion: {error}"));
-        let context = SessionContext::new_with_state(self.0.state.clone());
+        let context = SessionContext::new_with_state(self.0.state.as_ref().clone());
         for table in tables().keys() {
             let table_of_rows = MemTable::try_new(schema(), vec![vec![batch().records]]).map_err(failed)?;
             // All contexts of one state share their tables.

@@ -20,7 +20,7 @@ pub(super) struct Unnest {
     structs: Vec<usize>,
     /// For each output column its input column.
     origins: Vec<usize>,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
 }
 
 impl Unnest {

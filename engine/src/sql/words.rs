@@ -36,6 +36,11 @@ pub(super) fn plainly(message: &str, help: Option<&str>) -> (String, Option<Stri
         let help = "give one of them another name with AS".to_owned();
         return (format!("two columns are named `{name}`"), Some(help));
     }
+    // Our own words, with the planner's around them.
+    if let Some((_, said)) = message.split_once("user-defined coercion failed with: ") {
+        let said = said.split(". No function matches").next().unwrap_or(said);
+        return (said.strip_prefix("Error during planning: ").unwrap_or(said).to_owned(), None);
+    }
     if message.contains("ubstring without for/from") {
         let help = "write substr(text, first) or substr(text, first, length)".to_owned();
         return ("`substr` needs to know where to begin".to_owned(), Some(help));

@@ -1,11 +1,13 @@
 """A handler of the Lambda Runtime API without a client: doubles numbers, and fails where it is told to.
 
-It gets the records as a JSON array. A record {"n": 13} makes it crash, {"n": 14} makes it answer an error.
+It gets the records as a JSON array. A record {"n": 13} makes it crash, {"n": 14} makes it answer an error. Each call takes
+as long as the variable SECONDS says.
 """
 
 import json
 import os
 import sys
+import time
 import urllib.request
 
 API = "http://{}/2018-06-01/runtime/".format(os.environ["AWS_LAMBDA_RUNTIME_API"])
@@ -22,6 +24,7 @@ while True:
         records = json.load(response)
     numbers = [record["n"] for record in records]
     print("got", len(numbers), os.environ["GREETING"], flush=True)
+    time.sleep(float(os.environ.get("SECONDS", "0")))
     if 13 in numbers:
         sys.exit(7)
     if 14 in numbers:

@@ -67,21 +67,10 @@ fn what_functions_used_is_in_the_ledger() {
     assert!(used["cold_starts"].as_u64().unwrap() <= 2 && used["errors"] == 0, "{used}");
     assert!(used["billed_100ms"].as_u64().unwrap() >= 300 && used["gb_seconds_1ms"].as_f64().unwrap() > 0.0, "{used}");
     assert_eq!(used["cost"], 3.0);
+    // Also when the functions are gone, and something else is wrong with the file.
+    folder.write("pipeline.yaml", HANDLER.replace("python3", "./gone").replace("from: doubled", "from: nothing"));
     let table = folder.run(&["usage", "pipeline.yaml"]).expect(0).stdout;
     assert!(table.contains("twice") && table.contains("invocations"), "{table}");
-}
-
-#[test]
-fn one_call_by_hand_shows_result_logs_and_report() {
-    let folder = with_handler(0..0);
-    folder.write("event.json", "[{\"n\":4},{\"n\":5}]");
-    let ran = folder.run(&["invoke", "pipeline.yaml", "twice", "--event", "event.json"]).expect(0);
-    assert_eq!(ran.stdout, "{\"n\":4,\"twice\":8}\n{\"n\":5,\"twice\":10}\n");
-    let ran = ran.says("START RequestId: ").says("END RequestId: ").says("Billed Duration: ");
-    assert!(ran.stderr.contains("Init Duration: ") && ran.stderr.contains("Memory Size: 128 MB"), "{}", ran.stderr);
-    folder.write("event.json", "{\"n\":14}");
-    folder.run(&["invoke", "pipeline.yaml", "twice", "--event", "event.json"]).expect(1).says("Function.Unlucky");
-    folder.run(&["invoke", "pipeline.yaml", "twise", "--event", "event.json"]).expect(2).says("did you mean `twice`?");
 }
 
 #[test]
@@ -173,4 +162,73 @@ sinks:
     assert_eq!(rows.len(), 2);
     assert_eq!((&rows[0]["detail-type"], &rows[0]["source"]), (&json!("Scheduled Event"), &json!("aws.events")));
     assert!(rows[0]["time"].as_str().unwrap() < rows[1]["time"].as_str().unwrap());
+}
+
+/// A back-end whose handler takes its time, and four requests at once.
+#[test]
+fn slow_calls_of_requests_that_come_one_by_one_are_under_way_together() {
+    let port = free_port();
+    let folder = Folder::with_pipeline(&format!(
+        r#"
+name: slow
+sources:
+  numbers: {{ type: http, listen: "127.0.0.1:{port}", reply: doubled, schema: {{ n: int64! }} }}
+functions:
+  twice:
+    process: [python3, handler.py]
+    payload: records
+    output: {{ n: int64!, twice: int64 }}
+    env: {{ GREETING: hello, SECONDS: "1" }}
+    timeout: 10s
+    concurrency: 4
+    batch: {{ rows: 1 }}
+transforms:
+  doubled: {{ from: numbers, call: twice }}
+parallelism: 1
+"#
+    ));
+    folder.write("handler.py", include_str!("handler.py"));
+    let running = folder.start(&["run", "pipeline.yaml"]);
+    eventually("it listens", || ask(port, "GET /", "").is_some());
+    let ask_for = |n: i64| {
+        let (status, answer) = ask(port, "POST /", &format!("{{\"n\":{n}}}")).unwrap();
+        assert!(status == 200 && answer.ends_with(&format!("\"twice\":{}}}", 2 * n)), "{answer}");
+    };
+    let together = || {
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            for n in 1..5 {
+                scope.spawn(move || ask_for(n));
+            }
+        });
+        begun.elapsed()
+    };
+    together();
+    // All copies are warm now: each call takes one second, and four of them as long.
+    let took = together();
+    assert!(took < Duration::from_millis(2500), "{took:?}");
+    running.signal("TERM");
+    running.wait(Duration::from_secs(20)).expect(0);
+}
+
+/// Rows that come one by one are gathered for a call.
+#[test]
+fn rows_wait_for_others_as_long_as_they_may() {
+    let pipeline = HANDLER
+        .replace(
+            "path: in.jsonl, schema: { n: int64! }",
+            "rate: 50, count: 40, fields: { n: { sequence: { start: 100 } } }",
+        )
+        .replace("type: file, rate", "type: generate, partitions: 1, rate")
+        .replace("batch: { rows: 3 }", "batch: { rows: 20, wait: 900ms }");
+    let folder = Folder::with_pipeline(&pipeline);
+    folder.write("handler.py", include_str!("handler.py"));
+    folder.run(&["run", "pipeline.yaml"]).expect(0);
+    let rows: Vec<Value> = folder.rows("out");
+    let expected: Vec<Value> = (100..140).map(|n| json!({ "n": n, "twice": 2 * n })).collect();
+    assert_eq!(rows, expected);
+    let used = folder.run(&["usage", "--json", "pipeline.yaml"]).expect(0).stdout;
+    let used: Value = serde_json::from_str(used.trim()).unwrap();
+    // Two full groups; a barrier every second may cut one more, twice.
+    assert!(used["invocations"].as_u64().unwrap() <= 4, "{used}");
 }

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test")]
 
+mod handlers;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -28,7 +29,7 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name();
-        if name == "out" || name == "target" {
+        if ["out", "target", "node_modules"].iter().any(|made| name == *made) {
             continue;
         }
         if entry.path().is_dir() {
@@ -120,9 +121,14 @@ fn every_pipeline_file_of_the_repository_is_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = Folder::new();
     let files = [
+        "examples/address-check/pipeline.yaml",
         "examples/clickstream/pipeline.yaml",
         "examples/clickstream-kafka/pipeline.yaml",
+        "examples/http-backend/pipeline.yaml",
+        "examples/nightly-cleanup/pipeline.yaml",
         "examples/server-metrics/pipeline.yaml",
+        "examples/thumbnail/pipeline.yaml",
+        "examples/watermark-compress/pipeline.yaml",
         "deploy/pipeline.yaml",
     ];
     for file in files {

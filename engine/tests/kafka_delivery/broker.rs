@@ -1,7 +1,7 @@
 //! What the delivery tests do with the real broker: topics, records in, records out, committed offsets.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::Write,
     time::{Duration, Instant},
 };
@@ -111,5 +111,36 @@ pub fn read_all(brokers: &str, topic: &str, partitions: i32, mut each: impl FnMu
         let message = message.unwrap();
         each(message.partition(), message.key().unwrap_or_default(), message.payload().unwrap_or_default());
         left -= 1;
+    }
+}
+
+/// The members of a consumer group, by the ids that the broker gave them when they joined.
+#[allow(dead_code, reason = "each test program uses a part of it")]
+pub fn members(brokers: &str, group: &str) -> BTreeSet<String> {
+    let consumer: BaseConsumer = config(brokers).create().unwrap();
+    let groups = consumer.fetch_group_list(Some(group), TIMEOUT).unwrap();
+    groups.groups().iter().flat_map(|group| group.members().iter().map(|member| member.id().to_owned())).collect()
+}
+
+/// What comes into partition 0 of a topic, one after the other.
+#[allow(dead_code, reason = "each test program uses a part of it")]
+pub struct Tail(BaseConsumer);
+
+#[allow(dead_code, reason = "each test program uses a part of it")]
+impl Tail {
+    pub fn new(brokers: &str, topic: &str) -> Self {
+        let mut config = config(brokers);
+        config.set("group.id", "reader").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "10");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut assigned = TopicPartitionList::new();
+        assigned.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+        consumer.assign(&assigned).unwrap();
+        Self(consumer)
+    }
+
+    /// The next record, if one comes in time.
+    pub fn next(&self, within: Duration) -> Option<Vec<u8>> {
+        let message = self.0.poll(within)?.unwrap();
+        Some(message.payload().unwrap_or_default().to_vec())
     }
 }

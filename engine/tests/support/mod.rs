@@ -74,9 +74,20 @@ impl Folder {
         Ran::of(wait(child, Duration::from_secs(60)))
     }
 
+    /// Runs a command to its end, a minute at most, with these variables in its environment.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        self.start_with(variables, arguments).wait(Duration::from_secs(60))
+    }
+
     /// Starts a command that goes on.
     pub fn start(&self, arguments: &[&str]) -> Background {
+        self.start_with(&[], arguments)
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Background {
         let mut command = self.command(arguments);
+        command.envs(variables.iter().copied());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Background(Some(child))
     }

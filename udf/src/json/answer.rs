@@ -24,7 +24,7 @@ pub(super) enum Answer<'a> {
     /// Any other object.
     Object(&'a str),
     /// A text, a number or a boolean.
-    Scalar,
+    Scalar(&'a str),
 }
 
 /// Reads an answer; an array's elements go to `records`, which is empty.
@@ -40,7 +40,7 @@ pub(super) fn read<'a>(answer: &'a [u8], records: &mut JsonRows) -> Result<Answe
         }
         Some(_) => {
             let value: &RawValue = serde_json::from_str(answer).map_err(|error| not_json(&error))?;
-            Ok(if value.get() == "null" { Answer::Nothing } else { Answer::Scalar })
+            Ok(if value.get() == "null" { Answer::Nothing } else { Answer::Scalar(value.get()) })
         }
     }
 }

@@ -3,7 +3,11 @@
 //! - Rows from Kafka are what Lambda makes of a self-managed cluster: `{eventSource, bootstrapServers, records:
 //!   {"topic-0": [{topic, partition, offset, timestamp, timestampType, key, value, headers}]}}`. The value is the row's
 //!   JSON, not the message's bytes: a function may stand behind transforms.
-//! - A tick of a schedule on its own is the scheduled event, which its row already has the columns of.
+//! - A tick of a schedule on its own is the scheduled event, and a request on its own that of a function URL: their rows
+//!   already have the columns.
+//! - Files that are a record each are S3's notification of new objects: `{Records: [{eventSource: "aws:s3", eventTime,
+//!   eventName, s3: {bucket: {name}, object: {key, size?}}}]}`. The bucket is the file's folder as found, the key its name,
+//!   encoded as S3 does; the size is there if the row has it as `size`. The row itself is in `body`, as in the plain shape.
 //! - All else is `{Records: [{eventSource: "riverhook:<kind>", eventSourceARN?, partition, position, body}]}`, with the
 //!   row as an object in `body`. Where rows did not come from one record each, `position` is the index in the batch and
 //!   `partition` is left out.
@@ -11,10 +15,12 @@
 use std::collections::HashMap;
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::{Array as _, ListArray};
+use arrow_array::types::UInt64Type;
+use arrow_array::{Array as _, ListArray, RecordBatch, UInt64Array};
 use arrow_schema::Schema;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat};
 
 use super::JsonSettings;
 use crate::codec::JsonRows;
@@ -42,6 +48,10 @@ pub enum EventSource {
     },
     /// The clock. Its rows have the columns of AWS's scheduled event.
     Schedule,
+    /// HTTP requests, each with the columns of a function URL's event.
+    Requests,
+    /// Files that are one record each, and what S3 would call objects.
+    Files,
     /// Any other.
     Other {
         /// What kind of source it is, in one word: `file`, `http`.
@@ -56,6 +66,8 @@ impl EventSource {
         match self {
             Self::Kafka { .. } => "kafka",
             Self::Schedule => "schedule",
+            Self::Requests => "http",
+            Self::Files => "file",
             Self::Other { kind, .. } => kind,
         }
     }
@@ -63,8 +75,18 @@ impl EventSource {
     fn arn(&self) -> Option<&str> {
         match self {
             Self::Other { arn, .. } => arn.as_deref(),
-            Self::Kafka { .. } | Self::Schedule => None,
+            Self::Kafka { .. } | Self::Schedule | Self::Requests | Self::Files => None,
         }
+    }
+
+    /// Whether a row of `schema` is an event by itself: it still has the event's own columns, also behind transforms.
+    fn is_event(&self, schema: &Schema) -> bool {
+        let columns: &[&str] = match self {
+            Self::Schedule => &["detail-type", "source", "time", "resources", "detail"],
+            Self::Requests => &["version", "rawPath", "headers", "requestContext", "isBase64Encoded"],
+            Self::Kafka { .. } | Self::Files | Self::Other { .. } => return false,
+        };
+        columns.iter().all(|name| schema.index_of(name).is_ok())
     }
 }
 
@@ -74,6 +96,8 @@ pub(super) struct Event<'a> {
     /// One a row; empty unless every row came from a record that is known.
     pub(super) origins: Vec<RecordOrigin<'a>>,
     settings: &'a JsonSettings,
+    /// The sizes of objects, if the rows tell.
+    sizes: Option<&'a UInt64Array>,
 }
 
 /// The forms of events.
@@ -85,24 +109,22 @@ pub(super) enum Form<'a> {
     Itself,
     /// What Lambda makes of Kafka's records.
     Kafka { brokers: &'a str },
+    /// S3's notification of new objects.
+    Objects,
     /// The shape of our own.
     Records,
 }
 
 impl<'a> Event<'a> {
-    /// The event for so many rows of `schema`.
-    pub(super) fn new(
-        settings: &'a JsonSettings,
-        schema: &Schema,
-        rows: usize,
-        invocation: &Invocation<'a>,
-    ) -> Event<'a> {
+    /// The event for these rows.
+    pub(super) fn new(settings: &'a JsonSettings, rows: &'a RecordBatch, invocation: &Invocation<'a>) -> Event<'a> {
         if settings.shape == Shape::Records {
-            return Event { form: Form::Array, origins: Vec::new(), settings };
+            return Event { form: Form::Array, origins: Vec::new(), settings, sizes: None };
         }
-        let origins = origins(invocation, rows);
-        let form = form(settings, schema, &origins);
-        Event { form, origins, settings }
+        let origins = origins(invocation, rows.num_rows());
+        let form = form(settings, rows.schema_ref(), &origins);
+        let sizes = rows.column_by_name("size").and_then(|sizes| sizes.as_primitive_opt::<UInt64Type>());
+        Event { form, origins, settings, sizes }
     }
 
     /// Appends it to `out`.
@@ -115,6 +137,7 @@ impl<'a> Event<'a> {
             }
             Form::Itself => out.extend_from_slice(rows.get(0)),
             Form::Kafka { brokers } => self.kafka(brokers, rows, out),
+            Form::Objects => self.objects(rows, out),
             Form::Records => self.records(rows, out),
         }
     }
@@ -130,6 +153,18 @@ impl<'a> Event<'a> {
             out.push(b']');
         });
         out.extend_from_slice(b"}}");
+    }
+
+    fn objects(&self, rows: &JsonRows, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"Records":["#);
+        separated(out, self.origins.iter().enumerate(), |out, (row, origin)| {
+            let size = self.sizes.filter(|sizes| sizes.is_valid(row)).map(|sizes| sizes.value(row));
+            object(out, origin, size);
+            out.extend_from_slice(br#","body":"#);
+            out.extend_from_slice(rows.get(row));
+            out.push(b'}');
+        });
+        out.extend_from_slice(b"]}");
     }
 
     fn records(&self, rows: &JsonRows, out: &mut Vec<u8>) {
@@ -171,14 +206,10 @@ fn form<'a>(settings: &'a JsonSettings, schema: &Schema, origins: &[RecordOrigin
             };
             if origins.iter().all(kafka) { Form::Kafka { brokers } } else { Form::Records }
         }
-        Some(EventSource::Schedule) if settings.single && origins.len() == 1 && is_scheduled(schema) => Form::Itself,
+        Some(EventSource::Files) if origins.iter().all(|origin| origin.source == first.source) => Form::Objects,
+        Some(source) if settings.single && origins.len() == 1 && source.is_event(schema) => Form::Itself,
         _ => Form::Records,
     }
-}
-
-/// Whether rows still have the scheduled event's own columns, also behind transforms.
-fn is_scheduled(schema: &Schema) -> bool {
-    ["detail-type", "source", "time", "resources", "detail"].iter().all(|name| schema.index_of(name).is_ok())
 }
 
 /// `clicks-3` is topic `clicks`, partition 3; topics may have hyphens too.
@@ -221,6 +252,42 @@ fn kafka_record(out: &mut Vec<u8>, origin: &RecordOrigin<'_>, row: &[u8]) {
         headers(out, all, record);
     }
     out.extend_from_slice(b"]}");
+}
+
+/// S3's record of a new object, without its end.
+fn object(out: &mut Vec<u8>, origin: &RecordOrigin<'_>, size: Option<u64>) {
+    let (folder, name) = origin.partition.rsplit_once('/').unwrap_or((".", origin.partition));
+    // A file of the root.
+    let bucket = if folder.is_empty() { "/" } else { folder };
+    out.extend_from_slice(br#"{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"local","eventTime":"#);
+    let time = DateTime::from_timestamp_millis(origin.timestamp).unwrap_or_default();
+    string(out, &time.to_rfc3339_opts(SecondsFormat::Millis, true));
+    out.extend_from_slice(br#","eventName":"ObjectCreated:Put","s3":{"s3SchemaVersion":"1.0","configurationId":"#);
+    string(out, origin.source);
+    out.extend_from_slice(br#","bucket":{"name":"#);
+    string(out, bucket);
+    out.extend_from_slice(br#","arn":"#);
+    string(out, &format!("arn:aws:s3:::{bucket}"));
+    out.extend_from_slice(br#"},"object":{"key":"#);
+    string(out, &encoded(name));
+    if let Some(size) = size {
+        out.extend_from_slice(format!(r#","size":{size}"#).as_bytes());
+    }
+    out.extend_from_slice(b"}}");
+}
+
+/// An object's key as S3 writes it into events: as forms are encoded.
+fn encoded(key: &str) -> String {
+    let mut text = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        match byte {
+            b' ' => text.push('+'),
+            b'-' | b'_' | b'.' | b'*' | b'/' => text.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => text.push(char::from(byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// Headers, each an object of its own, with the value's bytes as numbers.

@@ -32,6 +32,8 @@ pub struct JsonSettings {
     pub output: Option<SchemaRef>,
     /// The column that records are passed on in without `output`: of type Utf8, with the metadata of JSON.
     pub passthrough: FieldRef,
+    /// Whether a record of an answer may be any JSON value, which the codec makes a row of, and not only an object.
+    pub values: bool,
     /// Whether each call has one row.
     pub single: bool,
     /// The largest event, in bytes. Lambda's is 6 MiB.
@@ -48,6 +50,7 @@ impl JsonSettings {
             sources: BTreeMap::new(),
             output: None,
             passthrough,
+            values: false,
             single: false,
             max_request: 6 << 20,
             max_response: (6 << 20) + 100,
@@ -111,6 +114,10 @@ impl Function for JsonFunction {
     fn version(&self) -> &str {
         self.shared.endpoint.version()
     }
+
+    fn waits(&self) -> bool {
+        true
+    }
 }
 
 /// A copy, with buffers that are used again.
@@ -132,7 +139,7 @@ impl Instance for JsonInstance {
         if batch.num_rows() == 0 {
             return Reply { result: Ok(shared.nothing()), usage: Usage::default() };
         }
-        let event = Event::new(&shared.settings, batch.schema_ref(), batch.num_rows(), invocation);
+        let event = Event::new(&shared.settings, batch, invocation);
         if let Err(error) = self.write(&event, batch) {
             return Reply { result: Err(error), usage: Usage::default() };
         }
@@ -185,9 +192,13 @@ impl JsonInstance {
                 records.push(object.as_bytes());
                 self.records(&records, rows)
             }
+            Answer::Scalar(value) if settings.values => {
+                records.push(value.as_bytes());
+                self.records(&records, rows)
+            }
             Answer::Records => self.records(&records, rows),
             Answer::Object(_) => Ok(self.unused("an object", invocation)),
-            Answer::Scalar => Ok(self.unused("a value that is no record", invocation)),
+            Answer::Scalar(_) => Ok(self.unused("a value that is no record", invocation)),
         }
     }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use arrow_array::builder::{BinaryBuilder, ListBuilder, StringBuilder, StructBuilder};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array as _, Int64Array, ListArray, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow_array::{Array as _, ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, UInt64Array};
+use arrow_schema::{DataType, Field, Fields, Schema};
 use serde_json::{Value, json};
 
 use self::support::{ArrowJson, passthrough};
@@ -90,6 +90,8 @@ fn settings() -> JsonSettings {
         ("files", other("file", None)),
         ("bucket", other("s3", Some("arn:aws:s3:::b"))),
         ("clock", EventSource::Schedule),
+        ("images", EventSource::Files),
+        ("requests", EventSource::Requests),
     ];
     let sources = sources.map(|(name, source)| (name.to_owned(), source)).into();
     JsonSettings { sources, ..JsonSettings::new(passthrough()) }
@@ -203,6 +205,35 @@ fn rows_from_elsewhere_have_a_plain_shape() {
 }
 
 #[test]
+fn files_are_s3s_objects() {
+    let sizes = UInt64Array::from(vec![7, 8, 9]);
+    let rows = RecordBatch::try_from_iter([("size", Arc::new(sizes) as _)]).unwrap();
+    let places = [("inbox/2026/my cat+ü.png", 0), ("cat.png", 0), ("/cat.png", 0)];
+    let event = call(settings(), &rows, Some(&from("images", &places)), b"").event();
+    let record = |bucket: &str, key: &str, size: u64| {
+        json!({
+            "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "local",
+            "eventTime": "2018-12-17T22:10:50.987Z", "eventName": "ObjectCreated:Put",
+            "s3": {
+                "s3SchemaVersion": "1.0", "configurationId": "images",
+                "bucket": {"name": bucket, "arn": format!("arn:aws:s3:::{bucket}")},
+                "object": {"key": key, "size": size},
+            },
+            "body": {"size": size},
+        })
+    };
+    let records =
+        [record("inbox/2026", "my+cat%2B%C3%BC.png", 7), record(".", "cat.png", 8), record("/", "cat.png", 9)];
+    assert_eq!(event, json!({ "Records": records }));
+    // A row that does not tell its size, or tells one of something else.
+    let event = call(settings(), &numbers(1), Some(&from("images", &places)), b"").event();
+    assert_eq!(event["Records"][0]["s3"]["object"], json!({"key": "my+cat%2B%C3%BC.png"}));
+    let one = RecordBatch::try_from_iter([("size", numbers(1).column(0).clone())]).unwrap();
+    let event = call(settings(), &one, Some(&from("images", &places)), b"").event();
+    assert_eq!(event["Records"][0]["s3"]["object"].get("size"), None);
+}
+
+#[test]
 fn rows_of_which_one_has_no_record_are_named_by_index() {
     let from = from("files", &[("f", 70), ("f", 80)]);
     let called = call(settings(), &numbers(3), Some(&from), br#"{"batchItemFailures":[{"itemIdentifier":"2"}]}"#);
@@ -213,18 +244,20 @@ fn rows_of_which_one_has_no_record_are_named_by_index() {
 }
 
 #[test]
-fn a_tick_on_its_own_is_the_scheduled_event() {
-    let names = ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"];
-    let schema: SchemaRef = Arc::new(Schema::new(names.map(|name| Field::new(name, DataType::Utf8, true)).to_vec()));
-    let columns = names.map(|name| Arc::new(StringArray::from(vec![name])) as _).to_vec();
-    let tick = RecordBatch::try_new(schema, columns).unwrap();
-    let from = from("clock", &[("every", 1)]);
-    let single = JsonSettings { single: true, ..settings() };
-    let event = call(single.clone(), &tick, Some(&from), b"").event();
-    assert_eq!((&event["detail-type"], event.get("Records")), (&json!("detail-type"), None));
-    assert!(call(settings(), &tick, Some(&from), b"").event()["Records"].is_array());
-    // Behind a transform it is a tick no more.
-    assert!(call(single, &numbers(1), Some(&from), b"").event()["Records"].is_array());
+fn a_tick_and_a_request_on_their_own_are_events() {
+    let tick = ["version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"];
+    let request = ["version", "rawPath", "headers", "requestContext", "body", "isBase64Encoded"];
+    for (source, names, one) in [("clock", &tick[..], "detail-type"), ("requests", &request[..], "rawPath")] {
+        let columns = names.iter().map(|name| (*name, Arc::new(StringArray::from(vec![*name])) as ArrayRef));
+        let row = RecordBatch::try_from_iter(columns).unwrap();
+        let from = from(source, &[("p", 1)]);
+        let single = JsonSettings { single: true, ..settings() };
+        let event = call(single.clone(), &row, Some(&from), b"").event();
+        assert_eq!((&event[one], event.get("Records")), (&json!(one), None));
+        assert!(call(settings(), &row, Some(&from), b"").event()["Records"].is_array());
+        // Behind a transform it is an event no more.
+        assert!(call(single, &numbers(1), Some(&from), b"").event()["Records"].is_array());
+    }
 }
 
 #[test]

@@ -55,6 +55,10 @@ struct State {
     poll: Option<oneshot::Sender<Event>>,
     /// An event that no `next` has fetched yet.
     event: Option<Event>,
+    /// The event that the child has, to be given once more if it was lost on the way.
+    given: Option<Event>,
+    /// The connection on which it was given ended badly: the child may not have got it.
+    lost: bool,
     signal: Option<Signal>,
     /// An answer is on its way, and is longer than allowed.
     too_large: bool,
@@ -106,8 +110,8 @@ impl Api {
     }
 
     /// The child asks for an event. The result ends without one if it asks anew, as a client that lost its connection
-    /// does: only the newest poll counts.
-    pub(super) fn next(&self) -> Result<oneshot::Receiver<Event>, Refusal> {
+    /// does: only the newest poll counts. If an event may have been lost with that connection, it is given again.
+    pub(super) fn next(self: &Arc<Self>) -> Result<Poll, Refusal> {
         let mut state = self.state.lock();
         match state.phase {
             Phase::Starting => {
@@ -116,11 +120,22 @@ impl Api {
                 self.signalled.notify_one();
             }
             Phase::Idle => {}
+            Phase::Busy(_) if state.lost => {
+                state.phase = Phase::Idle;
+                state.event = state.given.take();
+            }
             Phase::Busy(_) | Phase::Answering(_) => return Err(Refusal::NotNow),
         }
         let (poll, event) = oneshot::channel();
         state.hand_over(poll);
-        Ok(event)
+        Ok(Poll { api: Arc::clone(self), event })
+    }
+
+    /// The connection on which the child was given this event ended badly. If it asks for an event now, without having
+    /// answered, it has not got this one.
+    pub(super) fn lost(&self, id: Uuid) {
+        let mut state = self.state.lock();
+        state.lost |= state.phase == Phase::Busy(id);
     }
 
     /// The child begins to answer the event `id`. If the result is dropped before [`Answer::end`], because the
@@ -155,11 +170,39 @@ impl State {
             self.poll = Some(poll);
             return;
         };
-        let id = event.id;
+        let (id, given) = (event.id, event.clone());
         match poll.send(event) {
-            Ok(()) => self.phase = Phase::Busy(id),
+            Ok(()) => {
+                self.phase = Phase::Busy(id);
+                self.given = Some(given);
+                self.lost = false;
+            }
             // The connection of this poll is gone; the child's next one gets the event.
             Err(event) => self.event = Some(event),
+        }
+    }
+}
+
+/// A child's wait for an event.
+#[derive(Debug)]
+pub(super) struct Poll {
+    api: Arc<Api>,
+    event: oneshot::Receiver<Event>,
+}
+
+impl Poll {
+    /// The event, or nothing if there is a newer poll. The caller sees to it that it gets to the child, or says that it
+    /// is [lost](Api::lost).
+    pub(super) async fn event(mut self) -> Option<Event> {
+        (&mut self.event).await.ok()
+    }
+}
+
+impl Drop for Poll {
+    /// An event that nobody took from here was lost with the connection.
+    fn drop(&mut self) {
+        if let Ok(event) = self.event.try_recv() {
+            self.api.lost(event.id);
         }
     }
 }
@@ -180,6 +223,7 @@ impl Answer {
     pub(super) fn end(self, result: Result<Vec<u8>, CallError>) {
         let mut state = self.api.state.lock();
         state.phase = Phase::Idle;
+        state.given = None;
         state.signal = Some(Signal::Answered(result));
         self.api.signalled.notify_one();
     }
@@ -204,6 +248,11 @@ mod tests {
         Event { id: Uuid::from_u128(id), deadline_ms: 0, body: Bytes::new() }
     }
 
+    /// The event that a poll has by now.
+    fn got(mut poll: Poll) -> Option<Event> {
+        poll.event.try_recv().ok()
+    }
+
     fn id(id: u128) -> String {
         Uuid::from_u128(id).to_string()
     }
@@ -212,9 +261,9 @@ mod tests {
     fn an_event_is_answered_once_and_only_by_its_id() {
         let api = Arc::new(Api::default());
         assert_eq!(api.answer(&id(1)).err(), Some(Refusal::UnknownId));
-        let mut poll = api.next().unwrap();
+        let poll = api.next().unwrap();
         api.offer(event(1));
-        assert_eq!(poll.try_recv().unwrap().id, Uuid::from_u128(1));
+        assert_eq!(got(poll).unwrap().id, Uuid::from_u128(1));
         assert_eq!(api.next().err(), Some(Refusal::NotNow));
         assert_eq!(api.answer(&id(2)).err(), Some(Refusal::UnknownId));
         let answer = api.answer(&id(1)).unwrap();
@@ -234,27 +283,48 @@ mod tests {
 
     #[test]
     fn a_poll_whose_connection_is_gone_takes_no_event_with_it() {
-        let api = Api::default();
+        let api = Arc::new(Api::default());
         drop(api.next().unwrap());
         api.offer(event(1));
         assert!(!api.fetched());
-        assert!(api.next().unwrap().try_recv().is_ok());
+        assert!(got(api.next().unwrap()).is_some());
         assert!(api.fetched());
     }
 
     #[test]
-    fn a_newer_poll_replaces_an_older_one() {
-        let api = Api::default();
-        let mut older = api.next().unwrap();
-        let mut newer = api.next().unwrap();
+    fn an_event_that_was_lost_with_its_connection_is_given_again() {
+        let api = Arc::new(Api::default());
+        let poll = api.next().unwrap();
         api.offer(event(1));
-        assert!(older.try_recv().is_err());
-        assert!(newer.try_recv().is_ok());
+        // The connection ends before the event was taken from it, then after that.
+        drop(poll);
+        assert!(got(api.next().unwrap()).is_some());
+        assert_eq!(api.next().err(), Some(Refusal::NotNow), "it has got it");
+        api.lost(Uuid::from_u128(1));
+        assert_eq!(got(api.next().unwrap()).unwrap().id, Uuid::from_u128(1));
+        // One that had got it after all may answer.
+        api.lost(Uuid::from_u128(1));
+        api.answer(&id(1)).unwrap().end(Ok(vec![]));
+        let poll = api.next().unwrap();
+        api.lost(Uuid::from_u128(1));
+        api.offer(event(2));
+        assert_eq!(got(poll).unwrap().id, Uuid::from_u128(2));
+        assert_eq!(api.next().err(), Some(Refusal::NotNow), "that was another event's connection");
+    }
+
+    #[test]
+    fn a_newer_poll_replaces_an_older_one() {
+        let api = Arc::new(Api::default());
+        let older = api.next().unwrap();
+        let newer = api.next().unwrap();
+        api.offer(event(1));
+        assert!(got(older).is_none());
+        assert!(got(newer).is_some());
     }
 
     #[test]
     fn only_a_child_that_starts_can_fail_to() {
-        let api = Api::default();
+        let api = Arc::new(Api::default());
         let error = || CallError::new(CallErrorKind::Crash, "no");
         assert_eq!(api.init_failed(error()), Ok(()));
         let _poll = api.next().unwrap();

@@ -1,5 +1,6 @@
 //! One child process and the group that it leads: how it is started, signalled and reaped.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -14,13 +15,16 @@ use rustix::process::{
     kill_process_group, pidfd_open, set_parent_process_death_signal, setrlimit, waitid,
 };
 
+use super::cgroup::Cgroup;
 use super::environment;
-use super::family::{Process, Snapshot};
+use super::family::{self, Process, Snapshot};
 use super::settings::ProcessSettings;
 use crate::contract::{CallError, CallErrorKind};
 
 /// Descendants outside of the group that are kept in mind.
-const MAX_STRAYS: usize = 1024;
+const MAX_STRAYS: usize = 4096;
+/// How often they are looked for anew while they become more.
+const MAX_STOPS: usize = 20;
 
 /// A child that has not been reaped.
 pub(super) struct Child {
@@ -32,12 +36,13 @@ pub(super) struct Child {
 
 impl Child {
     /// Must be called on the thread whose death is to be the child's.
-    pub(super) fn spawn(command: &mut Command) -> io::Result<Self> {
+    pub(super) fn spawn(command: &mut Command, cgroup: Option<Cgroup>) -> io::Result<Self> {
         let mut process = command.spawn()?;
         let leader = Pid::from_child(&process);
         match pidfd_open(leader, PidfdFlags::empty()) {
             Ok(exit) => {
-                let group = Group { leader, alive: Mutex::new(true), strays: Mutex::default() };
+                let cgroup = cgroup.filter(|cgroup| cgroup.members().contains(&leader.as_raw_nonzero().get()));
+                let group = Group { leader, cgroup, alive: Mutex::new(true), strays: Mutex::default() };
                 Ok(Self { process, group: Arc::new(group), exit })
             }
             Err(error) => {
@@ -88,6 +93,8 @@ impl Child {
 #[derive(Debug)]
 pub(super) struct Group {
     leader: Pid,
+    /// The control group that holds them, if the kernel gives one.
+    cgroup: Option<Cgroup>,
     /// False once the leader is reaped: then the number may be another group's.
     alive: Mutex<bool>,
     /// Descendants that were seen to have left the group.
@@ -100,14 +107,58 @@ impl Group {
         self.leader.as_raw_nonzero().get()
     }
 
+    /// The control group that holds them, if the kernel gives one.
+    pub(super) fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
+    }
+
+    /// All that run, as far as they can be found.
+    pub(super) fn members(&self) -> Vec<i32> {
+        self.cgroup.as_ref().map_or_else(|| family::members(self.id()), Cgroup::members)
+    }
+
     /// Asks the group to end.
     pub(super) fn terminate(&self, now: &Snapshot) {
-        self.signal(Signal::TERM, now);
+        let Some(cgroup) = &self.cgroup else { return self.signal(Signal::TERM, now) };
+        for member in cgroup.members().into_iter().filter_map(Pid::from_raw) {
+            // It may have ended since.
+            let _ = kill_process(member, Signal::TERM);
+        }
     }
 
     /// Kills the group, and descendants that have left it.
     pub(super) fn kill(&self, now: &Snapshot) {
-        self.signal(Signal::KILL, now);
+        match &self.cgroup {
+            // It needs no search, and nobody escapes from it.
+            Some(cgroup) => cgroup.kill(),
+            None => {
+                if !now.strays(self.id()).is_empty() {
+                    self.stop();
+                }
+                self.signal(Signal::KILL, now);
+            }
+        }
+    }
+
+    /// Stops descendants that have left the group until there are no more of them: those that fork would outrun whoever
+    /// kills them one by one. (A signal for a group reaches all that are in it at once.)
+    fn stop(&self) {
+        if !*self.alive.lock() {
+            return;
+        }
+        let _ = kill_process_group(self.leader, Signal::STOP);
+        let mut strays = self.strays.lock();
+        for _ in 0..MAX_STOPS {
+            let seen = Snapshot::default().strays(self.id());
+            let new: Vec<_> = seen.into_iter().filter(|stray| !strays.contains(stray)).collect();
+            if new.is_empty() || strays.len() >= MAX_STRAYS {
+                return;
+            }
+            for stray in &new {
+                let _ = Pid::from_raw(stray.id).map(|stray| kill_process(stray, Signal::STOP));
+            }
+            strays.extend(new);
+        }
     }
 
     fn signal(&self, signal: Signal, now: &Snapshot) {
@@ -129,8 +180,8 @@ impl Group {
     }
 }
 
-/// The command that starts a child which is to talk to `api`.
-pub(super) fn command(settings: &ProcessSettings, api: SocketAddr) -> Command {
+/// The command that starts a child which is to talk to `api`, and to be held by `cgroup`.
+pub(super) fn command(settings: &ProcessSettings, api: SocketAddr, cgroup: Option<&Cgroup>) -> Command {
     let mut command = Command::new(settings.program());
     command
         .args(settings.command.iter().skip(1))
@@ -142,13 +193,18 @@ pub(super) fn command(settings: &ProcessSettings, api: SocketAddr) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let engine = getpid();
+    // Whether it is in is looked at afterwards: a function must not fail for this.
+    let entrance = cgroup.and_then(|cgroup| cgroup.entrance().ok());
     // SAFETY: between fork and exec only system calls are made: no allocation, no lock.
-    unsafe { command.pre_exec(move || before_exec(engine)) };
+    unsafe { command.pre_exec(move || before_exec(engine, entrance.as_ref())) };
     command
 }
 
 /// The last steps in the child before it becomes the program.
-fn before_exec(engine: Pid) -> io::Result<()> {
+fn before_exec(engine: Pid, entrance: Option<&File>) -> io::Result<()> {
+    if let Some(entrance) = entrance {
+        let _ = rustix::io::write(entrance, b"0");
+    }
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The engine may have died before that, and then no signal comes.
     if getppid() != Some(engine) {

@@ -6,6 +6,17 @@ use std::fs;
 
 use rustix::param::page_size;
 
+/// When the process was started, in the kernel's own unit. None if there is none of this number.
+pub(super) fn started(process: i32) -> Option<u64> {
+    Some(look_up(process)?.started)
+}
+
+/// How many processes and threads the machine has.
+pub(super) fn machine_total() -> Option<usize> {
+    // `0.20 0.18 0.12 1/80 11206`
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').nth(3)?.split_once('/')?.1.parse().ok()
+}
+
 /// The processes in the group `leader`, and those descended from them, as far as their parents live.
 pub(super) fn members(leader: i32) -> Vec<i32> {
     family(leader, &processes()).into_iter().map(|process| process.id).collect()
@@ -30,9 +41,21 @@ pub(super) fn resident(process: i32) -> Option<usize> {
     Some(pages * page_size())
 }
 
+/// Whether processes hold more than `limit` bytes together, and how much, as far as that had to be counted.
+pub(super) fn hold_more_than(limit: usize, processes: &[i32]) -> (bool, usize) {
+    let mut held = 0;
+    for process in processes {
+        held += proportional(*process).unwrap_or(0);
+        if held > limit {
+            return (true, held);
+        }
+    }
+    (false, held)
+}
+
 /// The resident memory of a process in bytes; what n processes share counts as the n-th part. Slow: the kernel walks
 /// its page tables.
-pub(super) fn proportional(process: i32) -> Option<usize> {
+fn proportional(process: i32) -> Option<usize> {
     kibibytes(&fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?, "Pss:")
 }
 

@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, yield_now};
 use uuid::Uuid;
 
 use super::api::{Api, Event, Signal};
+use super::cgroup::Cgroup;
 use super::child::{self, Child};
 use super::copy::{arn, unavailable};
 use super::lines::Lines;
@@ -35,7 +36,8 @@ pub(super) struct Live {
     stderr: Lines,
     api: Arc<Api>,
     server: JoinHandle<()>,
-    watched: Arc<Watched>,
+    /// None if the kernel holds it to its limits.
+    watched: Option<Arc<Watched>>,
     peak: usize,
     peak_read: Option<Instant>,
     /// The longest answer, in bytes.
@@ -58,8 +60,10 @@ impl Live {
         let no = |what: &str, error: std::io::Error| unavailable(format!("no {what} for its process: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| no("port", error))?;
         let address = listener.local_addr().map_err(|error| no("port", error))?;
-        let command = child::command(settings, address);
-        let mut child = spawner::start(command).map_err(|error| child::cannot_start(settings, &error))?;
+        let (memory, processes) = (settings.limits.memory, settings.max_processes);
+        let cgroup = Cgroup::new(memory, processes);
+        let command = child::command(settings, address, cgroup.as_ref());
+        let mut child = spawner::start(command, cgroup).map_err(|error| child::cannot_start(settings, &error))?;
         tracing::debug!(
             function = %settings.name, pipeline = %caller.pipeline, node = %caller.node, process = child.group.id(),
             "started a function's process"
@@ -72,7 +76,12 @@ impl Live {
             let exit = child.exit()?;
             // SAFETY: the file is owned by what is made of it, and open for as long.
             let exit = unsafe { AsyncFd::register_with_interest(exit, Interest::READABLE) }?;
-            Ok((stdout, stderr, exit, Watched::new(&child.group, settings.limits.memory)?))
+            let limited = |cgroup: &Cgroup| cgroup.limits_memory() && cgroup.limits_processes();
+            let watched = match child.group.cgroup().is_some_and(limited) {
+                true => None,
+                false => Some(Watched::new(&child.group, memory, processes)?),
+            };
+            Ok((stdout, stderr, exit, watched))
         })();
         let (stdout, stderr, exit, watched) = match parts {
             Ok(parts) => parts,
@@ -86,7 +95,6 @@ impl Live {
         let arn = arn(environment::region(settings), &settings.name);
         let server = Arc::new(Server { api: Arc::clone(&api), arn, longest });
         let server = tokio::spawn(server.run(listener));
-        let memory = settings.limits.memory;
         Ok(Self { child, exit, stdout, stderr, api, server, watched, peak: 0, peak_read: None, longest, memory })
     }
 
@@ -126,7 +134,7 @@ impl Live {
     }
 
     async fn wait(&mut self, deadline: Instant) -> Ended {
-        let _watched = self.watched.running();
+        let _watched = self.watched.as_ref().map(Watched::running);
         let overdue = tokio::time::sleep_until(deadline.into());
         tokio::pin!(overdue);
         let ended = loop {
@@ -162,9 +170,11 @@ impl Live {
         let now = Instant::now();
         if self.peak_read.is_none_or(|read| now.duration_since(read) > PEAK) {
             self.peak_read = Some(now);
-            self.peak = self.peak.max(family::peak(self.process_id()).unwrap_or(0));
+            let counted = self.child.group.cgroup().and_then(Cgroup::peak);
+            let peak = counted.or_else(|| family::peak(self.process_id()));
+            self.peak = self.peak.max(peak.unwrap_or(0));
         }
-        self.peak.max(self.watched.peak())
+        self.peak.max(self.watched.as_ref().map_or(0, |watched| watched.peak()))
     }
 
     /// Lines of this call that were too many.
@@ -216,13 +226,17 @@ impl Live {
         self.stderr.finish();
     }
 
-    /// Why the watchdog killed it, if it did.
+    /// Why the kernel or the watchdog killed it, if one did.
     fn verdict(&self) -> Option<CallError> {
-        match self.watched.verdict()? {
-            Verdict::Memory(held) => {
-                let message = format!("held {held} bytes of memory; its limit is {}", self.memory);
-                Some(CallError::new(CallErrorKind::OutOfMemory, message))
-            }
+        let out_of_memory = |held: usize| {
+            let message = format!("held {held} bytes of memory; its limit is {}", self.memory);
+            Some(CallError::new(CallErrorKind::OutOfMemory, message))
+        };
+        if let Some(cgroup) = self.child.group.cgroup().filter(|cgroup| cgroup.ran_out_of_memory()) {
+            return out_of_memory(cgroup.peak().unwrap_or(self.memory));
+        }
+        match self.watched.as_ref()?.verdict()? {
+            Verdict::Memory(held) => out_of_memory(held),
             Verdict::Processes(processes) => {
                 Some(CallError::new(CallErrorKind::Crash, format!("started {processes} processes and was killed")))
             }

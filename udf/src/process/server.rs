@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -48,6 +49,9 @@ pub(super) struct Server {
 
 type Reply = Response<Full<Bytes>>;
 
+/// The event that the child was given last on a connection.
+type Given = Mutex<Option<Uuid>>;
+
 impl Server {
     /// Serves the child until this is dropped, and its connections with it.
     pub(super) async fn run(self: Arc<Self>, listener: TcpListener) {
@@ -70,14 +74,15 @@ impl Server {
         // Without it answers wait for the child's acknowledgement of what went before.
         let _ = stream.set_nodelay(true);
         let fresh = AtomicBool::new(true);
+        let given = Given::default();
         let service = service_fn(|request| {
-            let (server, fresh) = (Arc::clone(&self), fresh.swap(false, Ordering::Relaxed));
+            let (server, fresh, given) = (&self, fresh.swap(false, Ordering::Relaxed), &given);
             async move {
                 if fresh {
                     // Lets the connection see whether the child has closed it already: an event must not go there.
                     tokio::task::yield_now().await;
                 }
-                Ok::<_, Infallible>(server.serve(request).await)
+                Ok::<_, Infallible>(server.serve(request, given).await)
             }
         });
         // No timer: it would run between calls, while nobody reads. The call's own time limit ends what hangs.
@@ -88,15 +93,18 @@ impl Server {
             .await;
         if let Err(error) = served {
             tracing::debug!(function = %self.arn, %error, "a connection to the Runtime API ended badly");
+            if let Some(id) = *given.lock() {
+                self.api.lost(id);
+            }
         }
     }
 
-    async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Reply {
+    async fn serve(&self, request: Request<Incoming>, given: &Given) -> Reply {
         let path = request.uri().path().to_owned();
         let Some(path) = path.strip_prefix(PREFIX) else { return not_found() };
         let (get, post) = (request.method() == Method::GET, request.method() == Method::POST);
         if path == "invocation/next" {
-            return if get { self.next().await } else { wrong_method() };
+            return if get { self.next(given).await } else { wrong_method() };
         }
         if path == "init/error" {
             return if post { self.init_error(request).await } else { wrong_method() };
@@ -110,12 +118,13 @@ impl Server {
     }
 
     /// Holds the request open until there is an event.
-    async fn next(&self) -> Reply {
+    async fn next(&self, given: &Given) -> Reply {
         let poll = match self.api.next() {
             Ok(poll) => poll,
             Err(refusal) => return refused(refusal),
         };
-        let Ok(event) = poll.await else { return refused(Refusal::NotNow) };
+        let Some(event) = poll.event().await else { return refused(Refusal::NotNow) };
+        *given.lock() = Some(event.id);
         let trace = trace_id(&event);
         let Event { id, deadline_ms, body } = event;
         Response::builder()

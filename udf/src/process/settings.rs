@@ -32,6 +32,9 @@ pub struct ProcessSettings {
     /// Of these hold memory (default 128 MiB, the resident memory of all its processes), time (default 3 s) and logs;
     /// how large an answer may be is `max_response`.
     pub limits: Limits,
+    /// The most processes that one copy may have at a time, with all that its process starts. Default 1024, as on
+    /// Lambda.
+    pub max_processes: usize,
     /// The longest that a process may take to ask for its first event. Default 10 s.
     pub init_timeout: Duration,
     /// The largest event, in bytes. Lambda's is 6 MiB.
@@ -51,6 +54,7 @@ impl ProcessSettings {
             env: Vec::new(),
             working_dir: working_dir.to_owned(),
             limits: Limits { memory: 128 << 20, timeout: Duration::from_secs(3), ..Limits::default() },
+            max_processes: 1024,
             init_timeout: Duration::from_secs(10),
             max_request: 6 << 20,
             max_response: (6 << 20) + 100,

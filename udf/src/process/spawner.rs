@@ -9,18 +9,19 @@ use std::thread;
 
 use parking_lot::Mutex;
 
+use super::cgroup::Cgroup;
 use super::child::Child;
 use super::watcher;
 
 static SPAWNER: Mutex<Option<Sender<Order>>> = Mutex::new(None);
 
-/// A command, and where the child goes.
-type Order = (Box<Command>, SyncSender<io::Result<Child>>);
+/// A command, the control group that its child enters, and where the child goes.
+type Order = (Box<Command>, Option<Cgroup>, SyncSender<io::Result<Child>>);
 
-/// Starts a child. It dies with the engine.
-pub(super) fn start(command: Command) -> io::Result<Child> {
+/// Starts a child, which enters the control group by itself. It dies with the engine.
+pub(super) fn start(command: Command, cgroup: Option<Cgroup>) -> io::Result<Child> {
     let (reply, started) = mpsc::sync_channel(1);
-    send((Box::new(command), reply))?;
+    send((Box::new(command), cgroup, reply))?;
     started.recv().map_err(io::Error::other)?
 }
 
@@ -39,8 +40,8 @@ fn send(order: Order) -> io::Result<()> {
 
 fn run(orders: &Receiver<Order>) {
     // The sender is static: this ends with the process.
-    for (mut command, reply) in orders {
-        let child = Child::spawn(&mut command);
+    for (mut command, cgroup, reply) in orders {
+        let child = Child::spawn(&mut command, cgroup);
         if let Ok(child) = &child {
             watcher::add(child.group.id());
         }

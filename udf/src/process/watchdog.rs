@@ -1,7 +1,8 @@
-//! Holds children to their memory limit: one thread that looks at those with a call, and kills what holds too much.
+//! Holds children to their limits of memory and processes where the kernel does not: one thread that looks at those
+//! with a call, and kills what has too much.
 //!
 //! It sees resident memory, of all processes of a copy together, a few times in a tenth of a second: what a child takes
-//! in between is its overshoot. It sleeps while no call runs.
+//! in between is its overshoot. When processes become more it looks more often. It sleeps while no call runs.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,12 +17,14 @@ use super::family::{self, Snapshot};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(25);
-/// Every how many looks it asks anew which processes a copy has, and counts exactly what they share.
-const THOROUGH: u64 = 8;
+/// How often it looks while a copy starts processes: a fork bomb doubles within a few milliseconds.
+const LOOK_CLOSELY: Duration = Duration::from_millis(2);
+/// How many more processes than at the look before make it look closely.
+const GROWTH: usize = 4;
+/// How often it asks anew which processes a copy has, and counts exactly what they share.
+const THOROUGH: Duration = Duration::from_millis(200);
 /// How long it keeps looking after the last call, so that a steady stream of calls does not wake it each time.
 const LINGER: Duration = Duration::from_millis(500);
-/// Processes of one copy, as on Lambda. What starts more is killed before it can fill the machine.
-const MAX_PROCESSES: usize = 1024;
 
 static WATCHED: Mutex<Vec<Weak<Watched>>> = Mutex::new(Vec::new());
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -31,11 +34,20 @@ static THREAD: OnceLock<Thread> = OnceLock::new();
 #[derive(Debug)]
 pub(super) struct Watched {
     group: Arc<Group>,
-    limit: usize,
+    max_memory: usize,
+    max_processes: usize,
     running: AtomicBool,
     peak: AtomicUsize,
     verdict: Mutex<Option<Verdict>>,
-    members: Mutex<Vec<i32>>,
+    members: Mutex<Members>,
+}
+
+/// The processes of a child, as they were seen last.
+#[derive(Debug)]
+struct Members {
+    processes: Vec<i32>,
+    /// How many the machine had when they were searched for.
+    machine: usize,
 }
 
 /// Why a child was killed.
@@ -49,15 +61,16 @@ pub(super) enum Verdict {
 
 impl Watched {
     /// A child that is looked at while it has a call.
-    pub(super) fn new(group: &Arc<Group>, limit: usize) -> io::Result<Arc<Self>> {
+    pub(super) fn new(group: &Arc<Group>, max_memory: usize, max_processes: usize) -> io::Result<Arc<Self>> {
         ensure_thread()?;
         let watched = Arc::new(Self {
             group: Arc::clone(group),
-            limit,
+            max_memory,
+            max_processes,
             running: AtomicBool::new(false),
             peak: AtomicUsize::new(0),
             verdict: Mutex::new(None),
-            members: Mutex::new(vec![group.id()]),
+            members: Mutex::new(Members { processes: vec![group.id()], machine: 0 }),
         });
         WATCHED.lock().push(Arc::downgrade(&watched));
         Ok(watched)
@@ -84,32 +97,43 @@ impl Watched {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// Looks at it once.
-    fn look(&self, thorough: bool) {
+    /// Looks at it once. Whether it is starting processes.
+    fn look(&self, thorough: bool, machine: usize) -> bool {
         if self.verdict().is_some() {
-            return;
+            return false;
         }
         let mut members = self.members.lock();
-        if thorough {
-            *members = family::members(self.group.id());
+        let before = members.processes.len();
+        // With a control group it is one file to read, else all processes of the machine: then only if they are more.
+        if thorough || self.group.cgroup().is_some() || machine > members.machine + GROWTH {
+            *members = Members { processes: self.group.members(), machine };
         }
-        let mut held: usize = members.iter().filter_map(|process| family::resident(*process)).sum();
+        let processes = members.processes.len();
+        let verdict = match processes > self.max_processes {
+            // First: to count the memory of many processes takes time, in which they become more.
+            true => Some(Verdict::Processes(processes)),
+            false => self.too_much_memory(&members.processes, thorough).map(Verdict::Memory),
+        };
+        if verdict.is_some() {
+            *self.verdict.lock() = verdict;
+            self.group.kill(&Snapshot::default());
+        }
+        processes > before + GROWTH
+    }
+
+    /// How much memory they hold, if that is more than they may.
+    fn too_much_memory(&self, processes: &[i32], thorough: bool) -> Option<usize> {
+        let mut held: usize = processes.iter().filter_map(|process| family::resident(*process)).sum();
         // Processes that were forked share most of their memory. It is counted exactly where that may matter.
-        let shared = members.len() > 1;
-        if shared && (thorough || held > self.limit) {
-            held = members.iter().filter_map(|process| family::proportional(*process)).sum();
+        let shared = processes.len() > 1;
+        let mut over = held > self.max_memory;
+        if shared && (thorough || over) {
+            (over, held) = family::hold_more_than(self.max_memory, processes);
         }
-        if !shared || thorough {
+        if !shared || thorough || over {
             self.peak.fetch_max(held, Ordering::Relaxed);
         }
-        let verdict = match members.len() {
-            _ if held > self.limit => Verdict::Memory(held),
-            processes if processes > MAX_PROCESSES => Verdict::Processes(processes),
-            _ => return,
-        };
-        self.peak.fetch_max(held, Ordering::Relaxed);
-        *self.verdict.lock() = Some(verdict);
-        self.group.kill(&Snapshot::default());
+        over.then_some(held)
     }
 }
 
@@ -135,26 +159,39 @@ fn ensure_thread() -> io::Result<()> {
 
 fn watch() {
     let mut last_run = Instant::now();
-    for look in 0_u64.. {
+    let mut last_thorough = last_run;
+    loop {
         let now = Instant::now();
+        let mut pause = LOOK;
         if RUNNING.load(Ordering::SeqCst) > 0 {
             last_run = now;
-            let mut running = Vec::new();
-            WATCHED.lock().retain(|watched| match watched.upgrade() {
-                Some(watched) => {
-                    running.push(watched);
-                    true
-                }
-                None => false,
-            });
-            for watched in running.iter().filter(|watched| watched.running.load(Ordering::SeqCst)) {
-                watched.look(look.is_multiple_of(THOROUGH));
+            let thorough = now.duration_since(last_thorough) >= THOROUGH;
+            if thorough {
+                last_thorough = now;
+            }
+            if look_at_all(thorough) {
+                pause = LOOK_CLOSELY;
             }
         } else if now.duration_since(last_run) > LINGER {
             thread::park();
             last_run = Instant::now();
             continue;
         }
-        thread::sleep(LOOK);
+        thread::sleep(pause);
     }
+}
+
+/// Whether one of those with a call is starting processes.
+fn look_at_all(thorough: bool) -> bool {
+    let mut running = Vec::new();
+    WATCHED.lock().retain(|watched| {
+        let watched = watched.upgrade();
+        let alive = watched.is_some();
+        running.extend(watched);
+        alive
+    });
+    let machine = family::machine_total().unwrap_or(usize::MAX);
+    let looked = running.iter().filter(|watched| watched.running.load(Ordering::SeqCst));
+    // All of them, also behind one that grows.
+    looked.filter(|watched| watched.look(thorough, machine)).count() > 0
 }

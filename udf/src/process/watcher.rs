@@ -1,9 +1,9 @@
 //! What kills the children's groups when the engine is gone, also after kill -9: a shell that holds a pipe from us.
 //!
 //! The kernel kills a child whose parent dies (`PR_SET_PDEATHSIG`), but not the child's own children. The shell knows
-//! the groups that live, and when the pipe closes, whatever the reason, it kills them. It sits in a group of its own,
-//! so that signals for the engine's group leave it alone. A process that makes itself a daemon has left its group:
-//! that one only a control group would hold.
+//! the groups that live, and when the pipe closes, whatever the reason, it kills them, and the control groups with all
+//! that is in them. It sits in a group of its own, so that signals for the engine's group leave it alone. Without
+//! control groups a process that makes itself a daemon escapes it: that one has left its group.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -12,7 +12,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use parking_lot::Mutex;
 
-/// Reads `+ GROUP` and `- GROUP`, and at the end kills the groups that are left.
+use super::cgroup;
+
+/// Reads `+ GROUP` and `- GROUP`, and at the end kills the groups that are left, and the control groups whose paths
+/// begin with the first argument, if that is not empty.
 const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 groups=' '
@@ -23,6 +26,10 @@ while read -r verb group; do
   esac
 done
 for group in $groups; do kill -s KILL -- "-$group"; done
+if [ -n "$1" ]; then
+  for file in "$1"*/cgroup.kill; do if [ -e "$file" ]; then echo 1 > "$file"; fi; done
+  for try in 1 2 3 4 5 6 7 8 9; do rmdir -- "$1"* && break; sleep 0.1; done
+fi
 "#;
 
 static WATCHER: Mutex<Watcher> = Mutex::new(Watcher { shell: None, groups: BTreeSet::new(), warned: false });
@@ -74,7 +81,8 @@ impl Watcher {
         }
         let mut command = Command::new("/bin/sh");
         command
-            .args(["-c", SCRIPT])
+            .args(["-c", SCRIPT, "watcher"])
+            .arg(cgroup::prefix().unwrap_or_default())
             .env_clear()
             .current_dir("/")
             .process_group(0)

@@ -2,9 +2,12 @@
 
 import com.amazonaws.services.lambda.runtime.Context;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 public class AwsJava {
     private static int calls = 0;
@@ -30,6 +33,9 @@ public class AwsJava {
             case "kafka":
                 return Map.of("batchItemFailures", failures(event));
             default:
+                if ("SelfManagedKafka".equals(event.get("eventSource"))) {
+                    return records(event);
+                }
                 return Map.of("calls", calls, "event", event);
         }
     }
@@ -44,6 +50,31 @@ public class AwsJava {
         found.put("group", context.getLogGroupName());
         found.put("left", context.getRemainingTimeInMillis());
         return found;
+    }
+
+    private static final Pattern NUMBER = Pattern.compile("\"n\":(\\d+)");
+
+    @SuppressWarnings("unchecked")
+    private static Object records(Map<String, Object> event) throws Exception {
+        List<Object> made = new ArrayList<>();
+        List<Object> failed = new ArrayList<>();
+        for (var partition : ((Map<String, List<Map<String, Object>>>) event.get("records")).entrySet()) {
+            for (Map<String, Object> record : partition.getValue()) {
+                String value = new String(Base64.getDecoder().decode((String) record.get("value")));
+                if (value.contains("\"sleep\"")) {
+                    Thread.sleep(60_000);
+                }
+                if (value.contains("\"fail\"")) {
+                    long offset = ((Number) record.get("offset")).longValue();
+                    var position = Map.of("partition", partition.getKey(), "offset", offset);
+                    failed.add(Map.of("itemIdentifier", position));
+                }
+                Matcher number = NUMBER.matcher(value);
+                number.find();
+                made.add(Map.of("n", Long.parseLong(number.group(1)), "calls", calls));
+            }
+        }
+        return failed.isEmpty() ? made : Map.of("batchItemFailures", failed);
     }
 
     /** The records with odd offsets. */

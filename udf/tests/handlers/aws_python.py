@@ -1,5 +1,10 @@
-"""An ordinary Lambda handler, for AWS's own client for Python."""
+"""An ordinary Lambda handler, for AWS's own client for Python.
 
+A record of Kafka is {"n": NUMBER, "do": null, "fail" or "sleep"}, and one that does not fail becomes a record.
+"""
+
+import base64
+import json
 import os
 import time
 
@@ -38,4 +43,19 @@ def handler(event, context):
             if record["offset"] % 2
         ]
         return {"batchItemFailures": failures}
+    if event.get("eventSource") == "SelfManagedKafka":
+        return records(event["records"])
     return {"calls": CALLS, "event": event}
+
+
+def records(partitions):
+    made, failed = [], []
+    for partition, records in partitions.items():
+        for record in records:
+            value = json.loads(base64.b64decode(record["value"]))
+            if value.get("do") == "sleep":
+                time.sleep(60)
+            if value.get("do") == "fail":
+                failed.append({"itemIdentifier": {"partition": partition, "offset": record["offset"]}})
+            made.append({"n": value["n"], "calls": CALLS})
+    return {"batchItemFailures": failed} if failed else made

@@ -1,12 +1,14 @@
 """A handler that speaks the Runtime API with nothing but the standard library, and does what its event says.
 
 `hostile.py [START]`, where START is what it does instead of starting: hang, exit, error, or once FILE, which fails until the file is there.
-An event is {"do": ACTION, …}; see the functions at the end. Any other event is answered as it is.
+An event is {"do": ACTION, …}, or a list of one of these; see the functions at the end. Any other event is answered as
+it is.
 """
 
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -67,10 +69,11 @@ def do_fork_and_grow(id, event):
 
 def do_fork_bomb(id, event):
     # A bomb with a fuse: should nobody stop it, it ends by itself.
-    end = time.monotonic() + 5
+    end = time.monotonic() + 3
     while time.monotonic() < end:
         try:
-            os.fork()
+            if os.fork() == 0 and event.get("daemons"):
+                os.setsid()
         except OSError:
             time.sleep(0.1)
     os._exit(0)
@@ -119,6 +122,18 @@ def do_large(id, event):
     NOTE = {"status": status, "body": json.loads(text)}
 
 
+def do_large_in_parts(id, event):
+    """The same without holding it."""
+    host, port = API.split(":")
+    connection = socket.create_connection((host, int(port)))
+    connection.sendall(head(id, event["bytes"]))
+    part = b" " * 0x10000
+    for _ in range(event["bytes"] // len(part)):
+        connection.sendall(part)
+    connection.sendall(part[: event["bytes"] % len(part)])
+    connection.recv(65536)
+
+
 def do_endless(id, event):
     """A body that does not end, in chunks."""
     host, port = API.split(":")
@@ -139,6 +154,10 @@ def do_garbage(id, event):
     raw(b"GET " + b"x" * 200_000)
     raw(f"GET {BASE}/invocation/next HTTP/1.1\r\n".encode() + b"".join(b"h%d: x\r\n" % i for i in range(5000)) + b"\r\n")
     respond(id, b'"after garbage"')
+
+
+def do_bad_answer(id, event):
+    respond(id, b'[{"n":')
 
 
 def do_cut(id, event):
@@ -170,6 +189,13 @@ def do_late(id, event):
     told = [respond(old, b'"late"') for old in (IDS[-2], "no-such-id", "00000000-0000-0000-0000-000000000000")]
     status = request("POST", f"/invocation/{IDS[-2]}/error", b"{}")[0]
     respond(id, json.dumps([[told[i][0], json.loads(told[i][2])["errorType"]] for i in range(3)] + [status]))
+
+
+def do_late_and_well(id, event):
+    """Answers all events before this one once more, then this one with itself."""
+    for old in IDS[:-1]:
+        respond(old, b"[]")
+    respond(id, json.dumps([event]))
 
 
 def do_twice(id, event):
@@ -234,6 +260,16 @@ def do_ignore_term(id, event):
     respond(id, b"null")
 
 
+def do_lose_poll(id, event):
+    """Answers, and asks for the next event on a connection that it closes without having read it."""
+    respond(id, b'"answered"')
+    host, port = API.split(":")
+    connection = socket.create_connection((host, int(port)))
+    connection.sendall(f"GET {BASE}/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    select.select([connection], [], [])
+    connection.close()
+
+
 NOTE = None
 KEPT = []
 LAST_HEADERS = {}
@@ -263,6 +299,8 @@ def main():
         id = headers["Lambda-Runtime-Aws-Request-Id"]
         IDS.append(id)
         event = json.loads(body)
+        if isinstance(event, list) and len(event) == 1 and isinstance(event[0], dict):
+            event = event[0]
         action = event.get("do") if isinstance(event, dict) else None
         if action:
             globals()["do_" + action](id, event)

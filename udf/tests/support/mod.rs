@@ -8,7 +8,9 @@ pub(crate) mod guest;
 pub(crate) mod json;
 pub(crate) mod record_guest;
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -31,6 +33,28 @@ pub(crate) fn runtime() -> &'static Runtime {
 pub(crate) fn prebuilt(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/guests/{name}.wasm"));
     std::fs::read(path).unwrap()
+}
+
+/// The same guest built anew of its source, if the environment says that components can be built of Rust here.
+pub(crate) fn built(name: &str) -> Option<Vec<u8>> {
+    let target = named("RIVERHOOK_TEST_RUST_SDK", name)?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let output = target.join(format!("{name}.built.wasm"));
+    let mut build = Command::new(workspace.join("udf/sdk/rust/build.sh"));
+    build.arg(format!("udf/tests/guests/{name}")).arg(&output).current_dir(workspace);
+    let built = build.env("CARGO_TARGET_DIR", &target).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    Some(std::fs::read(output).unwrap())
+}
+
+/// The folder that the variable names; says that a test is left out if there is none.
+pub(crate) fn named(variable: &str, source: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(variable).map(PathBuf::from);
+    if folder.is_none() {
+        // Not eprintln!, which the test harness swallows.
+        let _ = writeln!(std::io::stderr(), "LEFT OUT: building {source} needs {variable}: see udf/sdk/README.md");
+    }
+    folder
 }
 
 pub(crate) fn function(code: &[u8], limits: Limits) -> WasmFunction {

@@ -5,12 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::properties::{Ports, SCRAM_ACCOUNTS, server_properties};
 use crate::cache::Cache;
-use crate::process::{Interrupt, run, run_quietly};
-use crate::programs;
+use crate::process::{Interrupt, run_quietly};
+use crate::{maven, programs};
 
 const VERSION: &str = "4.4.0";
 
@@ -70,39 +70,11 @@ fn copy(from: &Path, into: &Path) -> Result<()> {
     run_quietly(Command::new("cp").arg("-a").arg(from).arg(into))
 }
 
-/// Fetches the jars with Maven, from wherever Maven is set up to fetch.
-fn download(dir: &Path, interrupt: &Interrupt) -> Result<()> {
-    programs::require(&[programs::MAVEN], interrupt)?;
-    eprintln!("xtask: fetching Kafka {VERSION} with Maven (43 MB, once)");
-    let project = tempfile::tempdir()?;
-    fs::write(project.path().join("pom.xml"), pom())?;
-    let mut maven = Command::new("mvn");
-    maven
-        .args(["-q", "-B", "-Dstyle.color=never", "dependency:copy-dependencies"])
-        .arg(format!("-DoutputDirectory={}", dir.display()))
-        .current_dir(project.path())
-        // Standard output belongs to what `serve-kafka` prints for programs to read.
-        .stdout(io::stderr());
-    run(&mut maven, interrupt).context("Maven could not fetch Kafka's jars: is there a way to its repository?")
-}
-
 /// Kafka, and a logger: without one the broker dies on a bad start without a word.
-fn pom() -> String {
-    format!(
-        "\
-<project>
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>riverhook</groupId>
-  <artifactId>kafka-for-tests</artifactId>
-  <version>1</version>
-  <packaging>pom</packaging>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
-  </dependencies>
-</project>
-"
-    )
+fn download(dir: &Path, interrupt: &Interrupt) -> Result<()> {
+    eprintln!("xtask: fetching Kafka {VERSION} with Maven (43 MB, once)");
+    let artifacts = [("org.apache.kafka", "kafka_2.13", VERSION), ("org.slf4j", "slf4j-simple", "1.7.36")];
+    maven::fetch(&artifacts, dir, interrupt)
 }
 
 /// Formats a data folder; what it holds names no port and no path, so that copies of it serve any broker.

@@ -145,6 +145,7 @@ pub(super) fn batch(users: &[Option<&str>]) -> Batch {
         positions: (0..users.len() as u64).map(Position::Offset).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     Batch { records: RecordBatch::try_new(schema(), columns).unwrap(), rows: Rows::Same, input: Arc::new(input) }

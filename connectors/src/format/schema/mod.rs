@@ -6,6 +6,7 @@
 mod parse;
 mod print;
 mod setting;
+mod signature;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use arrow_schema::{DataType, Field, FieldRef, Fields};
 pub use parse::{TypeError, parse_type};
 pub use print::{schema_text, type_text};
 pub use setting::SchemaSetting;
+pub use signature::FunctionSignature;
 
 /// Schemas may be nested this deep, types within types and maps within maps together.
 pub const MAX_DEPTH: usize = 32;

@@ -81,13 +81,45 @@ const OTHER_NAMES: [(&str, &str); 24] = [
 pub fn parse_type(name: &str, text: &str) -> Result<Field, TypeError> {
     let mut parser = Parser { text, at: 0 };
     let field = parser.field(name, 1)?;
-    parser.space();
-    if parser.at < text.len() {
-        return Err(
-            parser.error(parser.at..text.len(), format!("`{}` does not belong to the type", &text[parser.at..]))
-        );
-    }
+    parser.end("type")?;
     Ok(field)
+}
+
+/// How a function's signature is written.
+const SIGNATURE: &str = "(ip: string) -> struct<country: string, lat: float64>";
+
+/// The arguments of the function that `text`, such as `(a: int64, b: string!) -> float64`, describes, and its result, a
+/// column of the name `result`.
+///
+/// # Errors
+/// If the text is no signature.
+pub(super) fn parse_signature(text: &str, result: &str) -> Result<(Vec<Field>, Field), TypeError> {
+    let mut parser = Parser { text, at: 0 };
+    parser.symbol("(")?;
+    let mut arguments: Vec<Field> = Vec::new();
+    loop {
+        parser.space();
+        let start = parser.at;
+        let name = parser.word();
+        if name.is_empty() {
+            let end = parser.end_of_character();
+            return Err(parser.error(start..end, format!("expected the name of an argument, as in {SIGNATURE}")));
+        }
+        if arguments.iter().any(|argument| argument.name() == name) {
+            return Err(parser.error(start..parser.at, format!("the argument `{name}` is there twice")));
+        }
+        parser.symbol(":")?;
+        arguments.push(parser.field(name, 1)?);
+        parser.space();
+        if !parser.eat(',') {
+            break;
+        }
+    }
+    parser.symbol(")")?;
+    parser.symbol("->")?;
+    let result = parser.field(result, 1)?;
+    parser.end("signature")?;
+    Ok((arguments, result))
 }
 
 struct Parser<'a> {
@@ -250,6 +282,32 @@ impl<'a> Parser<'a> {
     fn expect(&mut self, wanted: char, start: usize, word: &str) -> Result<(), TypeError> {
         self.space();
         if self.eat(wanted) { Ok(()) } else { Err(self.incomplete(start, wanted, word)) }
+    }
+
+    /// Takes a symbol of a signature.
+    fn symbol(&mut self, wanted: &str) -> Result<(), TypeError> {
+        self.space();
+        if self.text[self.at..].starts_with(wanted) {
+            self.at += wanted.len();
+            return Ok(());
+        }
+        let message = format!("`{wanted}` is missing: a signature is written like {SIGNATURE}");
+        Err(self.error(self.at..self.end_of_character(), message))
+    }
+
+    /// Where the next character ends; the end of the text if there is none.
+    fn end_of_character(&self) -> usize {
+        self.at + self.text[self.at..].chars().next().map_or(0, char::len_utf8)
+    }
+
+    /// Nothing may follow.
+    fn end(&mut self, what: &str) -> Result<(), TypeError> {
+        self.space();
+        let rest = &self.text[self.at..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        Err(self.error(self.at..self.text.len(), format!("`{rest}` does not belong to the {what}")))
     }
 
     fn incomplete(&self, start: usize, wanted: char, word: &str) -> TypeError {

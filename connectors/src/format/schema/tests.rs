@@ -65,6 +65,48 @@ fn wrong_types_are_located_and_the_right_one_suggested() {
     assert!(message("decimal(4,5)").starts_with("expected decimal(precision, scale)"));
 }
 
+fn signature(text: &str) -> Result<FunctionSignature, TypeError> {
+    let (arguments, result) = parse::parse_signature(text, "value")?;
+    Ok(FunctionSignature { arguments: Arc::new(arrow_schema::Schema::new(arguments)), result: Arc::new(result) })
+}
+
+#[test]
+fn signatures_are_read_and_written_back() {
+    for text in [
+        "(ip: string) -> struct<country: string, lat: float64>",
+        "(a: int64!, tags: list<string>) -> timestamp(ms)!",
+        "(row: struct<a: int64, b: json>) -> json",
+    ] {
+        assert_eq!(signature(text).unwrap().to_string(), text);
+    }
+    assert_eq!(signature(" ( a :int64,b: string! )->  bool ").unwrap().to_string(), "(a: int64, b: string!) -> bool");
+    let columns =
+        |text: &str| signature(text).unwrap().columns().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+    assert_eq!(columns("(ip: string) -> struct<country: string, lat: float64>"), ["country", "lat"]);
+    assert_eq!(columns("(ip: string) -> list<string>"), ["value"]);
+}
+
+#[test]
+fn wrong_signatures_are_located() {
+    let error = |text: &str| signature(text).map(|_| ()).map_err(|error| (error.at, error.message)).unwrap_err();
+    assert_eq!(error("(ip: strng) -> bool").0, 5..10);
+    assert_eq!(error("(ip: string) -> bol").0, 16..19);
+    let at = |text: &str| error(text).0;
+    let message = |text: &str| error(text).1;
+    assert!(message("ip: string -> bool").starts_with("`(` is missing: a signature is written like (ip: string) -> "));
+    assert!(message("(ip: string) bool").starts_with("`->` is missing"));
+    assert_eq!(at("(ip: string) bool"), 13..14);
+    assert!(message("(ip: string").starts_with("`)` is missing"));
+    assert!(message("() -> bool").starts_with("expected the name of an argument"));
+    assert!(message("(string) -> bool").starts_with("`:` is missing"));
+    assert_eq!(message("(a: bool, a: bool) -> bool"), "the argument `a` is there twice");
+    assert_eq!(message("(a: bool) -> bool -> bool"), "`-> bool` does not belong to the signature");
+    for text in ["", "(", "(ä", "(a: bool) -> ä", "(ä: ä) -> ä", "💥"] {
+        let range = at(text);
+        assert!(text.is_char_boundary(range.start) && text.is_char_boundary(range.end), "{text}: {range:?}");
+    }
+}
+
 #[test]
 fn odd_texts_are_errors_and_no_panics() {
     for text in

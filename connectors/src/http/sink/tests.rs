@@ -149,6 +149,7 @@ fn batch(texts: &[&str]) -> Batch {
         positions: (100..100 + u64::from(count)).map(Position::Offset).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     let rows = Rows::Index((0..count).map(|row| row / 2).collect::<UInt32Array>());

@@ -55,6 +55,7 @@ fn payloads(body: &[u8], records: &Records) -> Payloads {
         positions: (0..records.ranges.len() as u64).map(Position::Offset).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     Payloads { values, metadata: Vec::new(), input: Arc::new(input) }

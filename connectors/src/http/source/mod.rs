@@ -274,6 +274,7 @@ impl HttpReader {
             positions,
             keys: None,
             headers: None,
+            times: None,
             read_at: pieces.first().map_or(0, |piece| piece.request.read_at),
         };
         Payloads { values: values.finish(), metadata: Vec::new(), input: Arc::new(input) }

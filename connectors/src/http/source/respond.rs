@@ -12,6 +12,7 @@ use hyper::{
         TRANSFER_ENCODING, UPGRADE,
     },
 };
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::{
@@ -69,7 +70,8 @@ impl Replying {
         match (rows.records, rows.rows.as_slice()) {
             (1, []) => Ok(self.nothing()),
             (1, [row]) if self.shape == RequestShape::FunctionUrl => {
-                function_response(row).transpose().unwrap_or_else(|| Ok(json(row.clone())))
+                let row = passed_on(row).unwrap_or(row);
+                function_response(row).transpose().unwrap_or_else(|| Ok(json(row.to_vec())))
             }
             (1, [row]) => Ok(json(row.clone())),
             (_, rows) => Ok(json(array(rows))),
@@ -85,6 +87,13 @@ fn json(body: Vec<u8>) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
+}
+
+/// What a function without declared columns answered: it is the row's only column, `value`.
+fn passed_on(row: &[u8]) -> Option<&[u8]> {
+    let value = row.strip_prefix(b"{\"value\":")?.strip_suffix(b"}")?;
+    // With another column behind it, this would be no JSON.
+    serde_json::from_slice::<IgnoredAny>(value).ok().map(|IgnoredAny| value)
 }
 
 /// The response that a handler describes by a `statusCode` and what belongs to it, if it does.
@@ -196,6 +205,10 @@ mod tests {
         assert_eq!(url(r#"{"statusCode":404}"#), ok(404, json, ""));
         assert_eq!(url(r#"{"statusCode":"201","body":{"a":1}}"#), ok(201, json, r#"{"a":1}"#));
         assert_eq!(url(r#"{"statusCode":204,"body":"x"}"#), ok(204, "", ""));
+        // Answers of functions that do not declare their columns.
+        assert_eq!(url(r#"{"value":{"statusCode":404,"body":"no"}}"#), ok(404, json, "no"));
+        assert_eq!(url(r#"{"value":{"a":1}}"#), ok(200, json, r#"{"a":1}"#));
+        assert_eq!(url(r#"{"value":1,"b":{}}"#), ok(200, json, r#"{"value":1,"b":{}}"#));
         let row = r#"{"statusCode":200,"headers":{"Content-Type":"text/plain","X-N":7,"Content-Length":"9","x":null},
                       "cookies":["a=1","b=2; Secure"],"body":"aGk=","isBase64Encoded":true}"#;
         let headers = "content-type: text/plain, x-n: 7, set-cookie: a=1, set-cookie: b=2; Secure";

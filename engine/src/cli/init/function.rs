@@ -29,6 +29,7 @@ const RUST: &[File] = files!("rust":
     "crate.toml" => "Cargo.toml",
     "cargo-config.toml" => ".cargo/config.toml",
     "gitignore" => ".gitignore",
+    "pipeline.yaml" => "pipeline.yaml",
     "src/lib.rs" => "src/lib.rs",
 );
 const PYTHON: &[File] = files!("python":
@@ -37,6 +38,7 @@ const PYTHON: &[File] = files!("python":
     "test_function.py" => "test_function.py",
     "requirements.txt" => "requirements.txt",
     "gitignore" => ".gitignore",
+    "pipeline.yaml" => "pipeline.yaml",
 );
 const JS: &[File] = files!("js":
     "README.md" => "README.md",
@@ -44,7 +46,11 @@ const JS: &[File] = files!("js":
     "function.test.js" => "function.test.js",
     "package.json" => "package.json",
     "gitignore" => ".gitignore",
+    "pipeline.yaml" => "pipeline.yaml",
 );
+
+/// What the pipeline of every language reads.
+const ORDERS: File = ("orders.jsonl", include_str!("functions/orders.jsonl"));
 
 impl Language {
     /// The files of a function of this name, which is one that a pipeline can have.
@@ -55,6 +61,7 @@ impl Language {
             Self::Js => JS,
         };
         let word = name.replace('-', "_");
-        files.iter().map(|(path, text)| (*path, text.replace("NAME", name).replace("CRATE", &word))).collect()
+        let files = files.iter().chain([&ORDERS]);
+        files.map(|(path, text)| (*path, text.replace("NAME", name).replace("CRATE", &word))).collect()
     }
 }

@@ -184,9 +184,12 @@ impl Names {
         let sources: BTreeSet<String> = plan.sources.iter().map(|source| source.name.to_string()).collect();
         let steps = plan.steps.iter().map(|step| step.name.to_string());
         let sinks = plan.sinks.iter().map(|sink| sink.name.to_string());
-        let called = plan.steps.iter().filter_map(|step| match &step.work {
-            Work::Call(call) => Some(call.name.to_string()),
-            Work::Sql(_) | Work::Alert(_) => None,
+        let called = plan.steps.iter().flat_map(|step| {
+            let own = match &step.work {
+                Work::Call(call) => Some(call),
+                Work::Sql(_) | Work::Alert(_) => None,
+            };
+            own.into_iter().chain(&step.calls).map(|call| call.name.to_string())
         });
         Self { nodes: steps.chain(sinks).chain(sources.clone()).collect(), functions: called.collect(), sources }
     }

@@ -74,6 +74,7 @@ impl Records {
                 positions: (first..first + length).map(|position| Position::Offset(position as u64)).collect(),
                 keys: None,
                 headers: None,
+                times: None,
                 read_at: now,
             };
             Payloads {
@@ -155,6 +156,7 @@ pub(crate) fn decode(rows: &[Value], schema: &SchemaRef, what: &str) -> Result<R
         positions: (0..count).map(Position::Offset).collect(),
         keys: None,
         headers: None,
+        times: None,
         read_at: 0,
     };
     let values = BinaryArray::from_iter_values(rows.iter().map(Value::to_string));

@@ -20,7 +20,11 @@ pub use given::Given;
 pub(crate) use given::decode as rows_from_json;
 pub use stub::Answer;
 
-use self::{given::Records, recorder::Recorder, stub::stub};
+use self::{
+    given::Records,
+    recorder::Recorder,
+    stub::{scalar_stub, stub},
+};
 use super::{chain::Chain, control::Control, meter::SinkMeter, outlet::Outlet, source_stage::SourceStage};
 use crate::{
     error::Error,
@@ -61,10 +65,15 @@ pub fn rehearse(mut plan: Plan, rehearsal: &Rehearsal) -> Result<Seen, Error> {
         {
             call.function = stub(&call.name, answer, &step.schema)?;
         }
+        for call in &mut step.calls {
+            if let Some(answer) = rehearsal.answers.get(&*call.name) {
+                call.function = scalar_stub(call, answer)?;
+            }
+        }
     }
     let recorders = Recorders::new(&mut plan, &rehearsal.watched);
     let plan = Arc::new(plan);
-    let control = Control::new(ManualClock::at(rehearsal.now), None);
+    let control = Control::one_after_the_other(ManualClock::at(rehearsal.now));
     for source in &plan.sources {
         let Some(given) = rehearsal.inputs.get(&*source.name) else { continue };
         let chain = Chain::new(&plan, source, Arc::clone(&control), |sink| recorders.outlet(&plan, sink))?;

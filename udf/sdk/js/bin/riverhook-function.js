@@ -8,14 +8,18 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { componentize } from "componentize-qjs";
 
-const USAGE = "usage: riverhook-function build FUNCTION.js -o FUNCTION.wasm";
+const USAGE = "usage: riverhook-function build FUNCTION.js -o FUNCTION.wasm [--size]";
 
 function fail(message) {
   process.stderr.write(`${message}\n`);
   process.exit(2);
 }
 
-const options = { output: { type: "string", short: "o" }, size: { type: "boolean", default: false } };
+const options = {
+  output: { type: "string", short: "o" },
+  size: { type: "boolean", default: false },
+  help: { type: "boolean", short: "h", default: false },
+};
 let command;
 try {
   command = parseArgs({ options, allowPositionals: true });
@@ -23,6 +27,11 @@ try {
   fail(`${error.message}\n${USAGE}`);
 }
 const { values, positionals } = command;
+if (values.help) {
+  process.stdout.write(`${USAGE}\n\nMakes a component of a module whose default export is a function over one record.
+With --size it is smaller, and slower.\n`);
+  process.exit(0);
+}
 if (positionals[0] !== "build" || positionals.length !== 2) fail(USAGE);
 
 const source = resolve(positionals[1]);
@@ -59,7 +68,9 @@ try {
   process.stdout.write(`wrote ${output} (${component.length} bytes)\n`);
 } catch (error) {
   process.exitCode = 1;
-  process.stderr.write(`cannot build ${positionals[1]}: ${error.message}\n`);
+  // Of how the tool came to it only the end is of use.
+  const message = error.message.replace(/^[:\s]*(Failed to [^:]*: )*(Error: )?/, "").trim();
+  process.stderr.write(`cannot build ${positionals[1]}: ${message}\n`);
 } finally {
   await rm(entryFile, { force: true });
 }

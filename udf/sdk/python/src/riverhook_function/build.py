@@ -45,9 +45,12 @@ def build(source, output):
         for place in (folder, source.resolve().parent, package.parent):
             command += ["-p", str(place)]
         command += ["--stub-wasi", "-o", str(output)]
-        ended = subprocess.run(command, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, check=False)
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "RUST_BACKTRACE": "0"}
+        ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if ended.returncode != 0:
-        raise SystemExit(ended.returncode)
+        # Around the error of the module itself stands how the builder came to it.
+        error = ended.stdout.split("AssertionError: ", 1)[-1].split("\nCaused by:")[0].strip()
+        raise SystemExit(f"{error}\ncannot build {source}")
     print(f"wrote {output} ({output.stat().st_size} bytes)")
 
 

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
@@ -38,10 +40,30 @@ async fn handler(event: LambdaEvent<Value>) -> Result<Value, Error> {
             println!("hello from the handler");
             Ok(Value::Null)
         }
+        _ if event["eventSource"] == "SelfManagedKafka" => records(&event["records"], calls).await,
         // The benchmark's events are arrays, and come back as they are.
         _ if event.is_array() => Ok(event),
         _ => Ok(json!({ "calls": calls, "event": event })),
     }
+}
+
+/// What becomes of Kafka's records, or which of them fail.
+async fn records(partitions: &Value, calls: u64) -> Result<Value, Error> {
+    let (mut made, mut failed) = (Vec::new(), Vec::new());
+    for (partition, records) in partitions.as_object().into_iter().flatten() {
+        for record in records.as_array().into_iter().flatten() {
+            let value = STANDARD.decode(record["value"].as_str().unwrap_or_default())?;
+            let value: Value = serde_json::from_slice(&value)?;
+            if value["do"] == "sleep" {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+            if value["do"] == "fail" {
+                failed.push(json!({"itemIdentifier": {"partition": partition, "offset": record["offset"]}}));
+            }
+            made.push(json!({"n": value["n"], "calls": calls}));
+        }
+    }
+    Ok(if failed.is_empty() { made.into() } else { json!({ "batchItemFailures": failed }) })
 }
 
 /// The records with odd offsets.
