@@ -23,13 +23,13 @@ pub(super) fn bare(bench: &Bench, folder: &Path) -> Client {
 
 /// `lambda_runtime`, with the handler of the tests.
 pub(super) fn rust(folder: &Path) -> Result<Client, Missing> {
-    let program = installed("RIVERHOOK_TEST_LAMBDA_RUST", "lambda-rust/release/aws-rust-handler")?;
+    let program = installed("RIVERHOOK_TEST_LAMBDA_RUST", "lambda-rust-target/release/aws-rust-handler")?;
     Ok(Client::new("lambda_runtime", vec![program], folder))
 }
 
 /// `awslambdaric`, with the shortest handler.
 pub(super) fn python(folder: &Path) -> Result<Client, Missing> {
-    let python = installed("RIVERHOOK_TEST_LAMBDA_PYTHON", "awslambdaric/bin/python")?;
+    let python = installed("RIVERHOOK_TEST_LAMBDA_PYTHON", "lambda-awslambdaric==4.2.2/bin/python")?;
     fs::write(folder.join("echo.py"), "def handler(event, context):\n    return event\n")
         .map_err(|error| error.to_string())?;
     let command = [python.as_str(), "-m", "awslambdaric", "echo.handler"].map(str::to_owned);
@@ -47,7 +47,7 @@ impl Client {
     }
 }
 
-/// The file that the variable names, or that the tests install in the cache.
+/// The file that the variable names, or that `cargo xtask lambda-clients` puts into the cache.
 fn installed(variable: &str, in_cache: &str) -> Result<String, Missing> {
     if let Ok(file) = env::var(variable) {
         return Ok(file);
@@ -60,5 +60,5 @@ fn installed(variable: &str, in_cache: &str) -> Result<String, Missing> {
     if file.exists() {
         return Ok(file.display().to_string());
     }
-    Err(format!("not measured: {} is not there; `cargo xtask test` installs it, or set {variable}", file.display()))
+    Err(format!("not measured: {} is not there; `cargo xtask lambda-clients` installs it", file.display()))
 }

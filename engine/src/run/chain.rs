@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arrow_schema::SchemaRef;
@@ -31,6 +31,9 @@ use crate::{
     functions::Bell,
     plan::{Edge, Plan, SourceNode},
 };
+
+/// How often steps do what is due by time, such as to let copies go that nobody needs.
+const TICK: Duration = Duration::from_millis(250);
 
 pub(super) struct Step {
     name: Arc<str>,
@@ -57,6 +60,10 @@ pub(super) struct Chain {
     unanswered: Vec<Arc<Input>>,
     /// The steps whose functions are called.
     pub(super) calling: Vec<usize>,
+    /// Whether rows may be with any of them, or wait for one.
+    pub(super) with_functions: bool,
+    /// When what is due by time was last done at the steps.
+    ticked: Instant,
     /// Rung by calls that end.
     bell: Arc<Bell>,
     pub(super) control: Arc<Control>,
@@ -95,6 +102,8 @@ impl Chain {
             answers: Answers::of(plan, source)?,
             unanswered: Vec::new(),
             calling: Vec::new(),
+            with_functions: false,
+            ticked: Instant::now(),
             bell: Arc::default(),
             control,
             max_payload: plan.settings.max_payload,
@@ -199,7 +208,7 @@ impl Chain {
     /// Whether rows are with functions.
     pub(super) fn under_way(&self) -> bool {
         let under_way = |step| matches!(&self.steps[step].machine, Machine::Call(call) if call.calls.under_way());
-        self.calling.iter().any(under_way)
+        self.with_functions && self.calling.iter().any(under_way)
     }
 
     /// Waits until a call has ended, or for `longest`.
@@ -216,7 +225,10 @@ impl Chain {
 
     /// The newest barrier that every sink has answered, the dead letters' included.
     pub(super) fn poll(&mut self) -> Result<Epoch, Error> {
-        self.steps.values().for_each(|step| step.machine.tick());
+        if self.ticked.elapsed() >= TICK {
+            self.steps.values().for_each(|step| step.machine.tick());
+            self.ticked = Instant::now();
+        }
         self.due()?;
         self.answer();
         let mut durable = self.sent;
@@ -303,6 +315,7 @@ impl Chain {
         node.meter.rows_in(batch.records.num_rows());
         if let Machine::Call(call) = &mut node.machine {
             let parts = call.calls.take(batch);
+            self.with_functions = true;
             return self.begin(step, parts);
         }
         let done = node.machine.run(branch, batch, &*self.control.clock)?;
