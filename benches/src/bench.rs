@@ -12,8 +12,11 @@ use tempfile::TempDir;
 
 use crate::{kafka::Broker, process::Cores};
 
-/// Builds the engine.
-const BUILD: [&str; 4] = ["build", "--release", "--package", "riverhook"];
+/// Builds the engine and the handler of the benchmarks.
+const BUILD: [&str; 6] = ["build", "--release", "--package", "riverhook", "--package", "riverhook-benches"];
+
+/// The program `bin/bench_handler.rs`.
+pub(crate) const HANDLER: &str = "bench_handler";
 
 /// The surroundings of a benchmark.
 pub(crate) struct Bench {
@@ -22,6 +25,8 @@ pub(crate) struct Bench {
     pub(crate) cores: Cores,
     /// The `riverhook` binary.
     pub(crate) engine: PathBuf,
+    /// A handler that costs next to nothing.
+    pub(crate) handler: PathBuf,
     /// The repository.
     pub(crate) workspace: PathBuf,
     cargo: PathBuf,
@@ -42,12 +47,15 @@ impl Bench {
             ensure!(built.success(), "the engine does not build");
         }
         let here = env::current_exe().context("cannot tell where this program is")?;
-        let engine = here.with_file_name("riverhook");
-        ensure!(engine.exists(), "{} is not there: build it with `cargo {}`", engine.display(), BUILD.join(" "));
+        let [engine, handler] = ["riverhook", HANDLER].map(|name| here.with_file_name(name));
+        for program in [&engine, &handler] {
+            ensure!(program.exists(), "{} is not there: build it with `cargo {}`", program.display(), BUILD.join(" "));
+        }
         Ok(Self {
             quick,
             cores,
             engine,
+            handler,
             workspace,
             cargo: cargo.map_or_else(|| PathBuf::from("cargo"), PathBuf::from),
             folder: TempDir::new()?,
@@ -74,9 +82,14 @@ impl Bench {
         self.broker.get().map(|broker| broker.about.as_str())
     }
 
+    /// A new folder.
+    pub(crate) fn folder(&self) -> Result<TempDir> {
+        Ok(TempDir::new_in(self.folder.path())?)
+    }
+
     /// A new folder with a pipeline in it.
     pub(crate) fn pipeline(&self, text: &str) -> Result<TempDir> {
-        let folder = TempDir::new_in(self.folder.path())?;
+        let folder = self.folder()?;
         fs::write(folder.path().join("pipeline.yaml"), text)?;
         Ok(folder)
     }

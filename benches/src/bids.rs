@@ -2,7 +2,10 @@
 //!
 //! Everything is a function of a bid's number: each run, on each machine, reads and expects the same bytes.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use nexmark::{
     EventGenerator,
     config::NexmarkConfig,
@@ -77,6 +80,19 @@ pub(crate) fn bids() -> impl Iterator<Item = Bid> {
         }),
         Event::Person(_) | Event::Auction(_) => None,
     })
+}
+
+/// The first bids as columns: those that W1 reads.
+pub(crate) fn columns(count: usize) -> RecordBatch {
+    let bids: Vec<Bid> = bids().take(count).collect();
+    let column = |of: fn(&Bid) -> i64| Arc::new(bids.iter().map(of).map(Some).collect::<Int64Array>()) as ArrayRef;
+    let columns = [
+        ("auction", column(|bid| bid.auction)),
+        ("bidder", column(|bid| bid.bidder)),
+        ("price", column(|bid| bid.price)),
+        ("date_time", column(|bid| bid.date_time)),
+    ];
+    RecordBatch::try_from_iter(columns).expect("the columns are equally long")
 }
 
 impl Bid {

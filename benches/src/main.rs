@@ -6,10 +6,15 @@
 mod bench;
 mod bids;
 mod boundary;
+mod burst;
 mod contest;
 mod decode;
 mod drain;
+mod gcd;
+mod idle;
+mod invoke;
 mod kafka;
+mod lambda;
 mod latency;
 mod loops;
 mod machine;
@@ -59,6 +64,19 @@ enum Part {
     Validate,
     /// Handing a batch to a WebAssembly function and back
     Boundary,
+    /// gcd of two columns in WebAssembly
+    Gcd,
+    /// The first call of a compiled component, and warm calls with one record
+    Invoke,
+    /// Handlers behind the Lambda Runtime API
+    Lambda,
+    /// 1,000 functions that nobody calls
+    Idle,
+    /// Copies when 1 event a second becomes 1,000, and 1 again
+    Burst,
+    /// A first call's process
+    #[command(hide = true)]
+    First(invoke::First),
     /// A ceiling's process
     #[command(hide = true)]
     Loop(loops::Arguments),
@@ -67,9 +85,14 @@ enum Part {
 type Measure = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All parts, those that need no broker first.
-const ALL: [(&str, Measure); 8] = [
+const ALL: [(&str, Measure); 13] = [
     ("decode", decode::run),
     ("boundary", boundary::run),
+    ("gcd", gcd::run),
+    ("invoke", invoke::run),
+    ("lambda", lambda::run),
+    ("idle", idle::run),
+    ("burst", burst::run),
     ("validate", validate::run),
     ("w1", w1::run),
     ("wasm", wasm::run),
@@ -91,6 +114,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let wanted = match &arguments.part {
         Some(Part::Loop(arguments)) => return loops::run(arguments),
+        Some(Part::First(arguments)) => return invoke::first(arguments),
         Some(part) => Some(part.name()),
         None => None,
     };
@@ -122,6 +146,12 @@ impl Part {
             Self::Start => "start",
             Self::Validate => "validate",
             Self::Boundary => "boundary",
+            Self::Gcd => "gcd",
+            Self::Invoke => "invoke",
+            Self::Lambda => "lambda",
+            Self::Idle => "idle",
+            Self::Burst => "burst",
+            Self::First(_) => "first",
             Self::Loop(_) => "loop",
         }
     }

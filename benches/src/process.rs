@@ -43,12 +43,17 @@ impl Cores {
 
     /// Moves this program off the measured core, and with it what it starts from now on.
     pub(crate) fn step_aside(self) -> Result<()> {
-        let (cores, this) = (self.others(), std::process::id().to_string());
-        let mut command = Command::new("taskset");
-        command.args(["--all-tasks", "--cpu-list", "--pid", &cores, &this]).stdout(Stdio::null());
-        let moved = command.status().context("cannot run `taskset` (of util-linux)")?;
-        ensure!(moved.success(), "taskset cannot move this program to the cores {cores}");
-        Ok(())
+        move_to(&self.others())
+    }
+
+    /// Lets this program, and what it starts from now on, run on all cores until the result is dropped.
+    pub(crate) fn everywhere(self) -> Result<Everywhere> {
+        move_to(&self.all())?;
+        Ok(Everywhere(self))
+    }
+
+    fn all(self) -> String {
+        format!("0-{}", self.count - 1)
     }
 
     /// A command that runs `program` on the measured core.
@@ -58,8 +63,29 @@ impl Cores {
 
     /// A command that runs `program` on all cores.
     pub(crate) fn anywhere(self, program: &Path) -> Command {
-        on(&format!("0-{}", self.count - 1), program)
+        on(&self.all(), program)
     }
+}
+
+/// While this program runs on all cores.
+pub(crate) struct Everywhere(Cores);
+
+impl Drop for Everywhere {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.step_aside() {
+            eprintln!("  {error:#}: what comes now is measured beside this program");
+        }
+    }
+}
+
+/// Moves this program to these cores.
+fn move_to(cores: &str) -> Result<()> {
+    let this = std::process::id().to_string();
+    let mut command = Command::new("taskset");
+    command.args(["--all-tasks", "--cpu-list", "--pid", cores, &this]).stdout(Stdio::null());
+    let moved = command.status().context("cannot run `taskset` (of util-linux)")?;
+    ensure!(moved.success(), "taskset cannot move this program to the cores {cores}");
+    Ok(())
 }
 
 /// `taskset` becomes the program: the process is the same.
@@ -123,6 +149,22 @@ impl Started {
         self.wait()
     }
 
+    /// The program's process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `is`, for half a minute at most, while the program runs.
+    pub(crate) fn until(&mut self, what: &str, mut is: impl FnMut() -> bool) -> Result<()> {
+        let begun = Instant::now();
+        while !is() {
+            self.must_run()?;
+            ensure!(begun.elapsed() < Duration::from_secs(30), "never: {what}; it printed:\n{}", self.printed());
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
     /// Fails if the program has ended.
     pub(crate) fn must_run(&mut self) -> Result<()> {
         match self.child.try_wait()? {
@@ -154,9 +196,42 @@ impl Started {
         Ok(())
     }
 
-    fn printed(&self) -> String {
+    /// What the program has printed so far.
+    pub(crate) fn printed(&self) -> String {
         fs::read_to_string(self.log.path()).unwrap_or_default()
     }
+}
+
+/// The bytes that a process has resident.
+pub(crate) fn resident(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).context("cannot read what a process holds")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: u64 = line.unwrap_or_default().trim().trim_end_matches(" kB").parse().context("a number of KiB")?;
+    Ok(kib * 1024)
+}
+
+/// The processor time that a process's threads have used, in seconds: to the nanosecond, of those that run still.
+pub(crate) fn used_by_threads(process: u32) -> Result<f64> {
+    let mut nanos = 0.0;
+    for thread in fs::read_dir(format!("/proc/{process}/task")).context("cannot read what a process used")? {
+        let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        nanos += text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0.0);
+    }
+    Ok(nanos / 1e9)
+}
+
+/// How many processes of this name a process has started that have not ended.
+pub(crate) fn children(process: u32, name: &str) -> usize {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats = all.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    let is_child = |stat: &String| {
+        // `number (name) state parent …`
+        let Some((before, after)) = stat.rsplit_once(") ") else { return false };
+        let mut fields = after.split(' ');
+        let (state, parent) = (fields.next(), fields.next().and_then(|parent| parent.parse().ok()));
+        before.ends_with(&format!("({name}")) && parent == Some(process) && state != Some("Z")
+    };
+    stats.filter(is_child).count()
 }
 
 impl Drop for Started {

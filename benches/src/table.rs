@@ -64,6 +64,12 @@ impl Row {
         Self { what, figure, value: spread.median, target: String::new(), beside: String::new() }
     }
 
+    /// One that was not measured, and why.
+    pub(crate) fn missing(what: impl Into<String>, why: &str) -> Self {
+        let (what, figure) = (what.into(), "–".to_owned());
+        Self { what, figure, value: f64::NAN, target: String::new(), beside: why.to_owned() }
+    }
+
     /// What the figure must be, which decides the mark beside it.
     pub(crate) fn target(mut self, target: Target) -> Self {
         self.target = target.show(self.value);

@@ -12,6 +12,7 @@
 //!
 //! It must not know what an event means: rows become events, and answers rows, in the layer above.
 
+mod alarm;
 mod api;
 mod backoff;
 mod burial;

@@ -25,13 +25,15 @@ mod slot;
 mod ticker;
 mod wasi;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arrow_schema::{Schema, SchemaRef};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Config, Engine};
@@ -119,8 +121,24 @@ struct Shared {
     linker: Linker<State>,
     ticker: Ticker,
     compiler: Compiler,
+    /// The components of functions that live, by content hash: functions of one component share its compiled code.
+    codes: Mutex<HashMap<String, Known>>,
     /// Timers for guests that wait for WASI's clock. No other guest needs it, so it is made when one does.
     timers: OnceLock<tokio::runtime::Runtime>,
+}
+
+/// A component, while a function has it.
+struct Known {
+    component: Weak<InstancePre<State>>,
+    exports: Exports,
+    uses_wasi: bool,
+}
+
+/// A component that can be instantiated.
+struct Code {
+    component: Arc<InstancePre<State>>,
+    exports: Exports,
+    uses_wasi: bool,
 }
 
 impl Runtime {
@@ -132,7 +150,8 @@ impl Runtime {
         let cache = cache.map(Cache::open).transpose()?;
         let ticker = Ticker::start(&engine).map_err(|error| RuntimeError::Engine(error.to_string()))?;
         let compiler = Compiler::new(engine, cache);
-        Ok(Self { shared: Arc::new(Shared { linker, ticker, compiler, timers: OnceLock::new() }) })
+        let (codes, timers) = (Mutex::default(), OnceLock::new());
+        Ok(Self { shared: Arc::new(Shared { linker, ticker, compiler, codes, timers }) })
     }
 
     /// Loads the component in the file `path`; see [`Runtime::load`].
@@ -162,15 +181,14 @@ impl Runtime {
                 limits.max_module_size
             )));
         }
-        let facts = inspect::inspect(code)?;
         let version = hex(&Sha256::digest(code));
-        let component = self.shared.compiler.component(code, &version, limits.compile_timeout)?;
-        let exports = Exports::find(&component)?;
+        let Code { component, exports, uses_wasi } = match self.shared.known(&version) {
+            Some(code) => code,
+            None => self.shared.prepare(code, &version, limits.compile_timeout)?,
+        };
         if matches!(exports, Exports::Records { .. }) && settings.records.is_none() {
             return Err(LoadError::NoRecords);
         }
-        let component =
-            self.shared.linker.instantiate_pre(&component).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
         let surroundings = Arc::new(Surroundings {
             name: name.to_owned(),
             config: settings.config.clone(),
@@ -178,9 +196,30 @@ impl Runtime {
             metrics: MetricGate::new(settings.metrics.clone()),
         });
         let shared = Arc::clone(&self.shared);
-        let uses_wasi = facts.uses_wasi;
         let loaded = Loaded { shared, component, exports, settings, surroundings, version, uses_wasi };
         Ok(WasmFunction { inner: Arc::new(loaded) })
+    }
+}
+
+impl Shared {
+    fn known(&self, version: &str) -> Option<Code> {
+        let codes = self.codes.lock();
+        let Known { component, exports, uses_wasi } = codes.get(version)?;
+        Some(Code { component: component.upgrade()?, exports: *exports, uses_wasi: *uses_wasi })
+    }
+
+    /// Checks a component and compiles it or takes it from the cache.
+    fn prepare(&self, code: &[u8], version: &str, limit: Duration) -> Result<Code, LoadError> {
+        let uses_wasi = inspect::inspect(code)?.uses_wasi;
+        let component = self.compiler.component(code, version, limit)?;
+        let exports = Exports::find(&component)?;
+        let component =
+            self.linker.instantiate_pre(&component).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+        let component = Arc::new(component);
+        let mut codes = self.codes.lock();
+        codes.retain(|_, known| known.component.strong_count() > 0);
+        codes.insert(version.to_owned(), Known { component: Arc::downgrade(&component), exports, uses_wasi });
+        Ok(Code { component, exports, uses_wasi })
     }
 }
 
@@ -208,7 +247,7 @@ fn engine_config() -> Config {
 /// A component that has been loaded, ready to be instantiated any number of times.
 struct Loaded {
     shared: Arc<Shared>,
-    component: InstancePre<State>,
+    component: Arc<InstancePre<State>>,
     exports: Exports,
     settings: Settings,
     surroundings: Arc<Surroundings>,

@@ -33,6 +33,9 @@ use crate::{
     plan::{Edge, Plan, SourceNode},
 };
 
+/// How often steps do what is due by time, such as to let copies go that nobody needs.
+const TICK: Duration = Duration::from_millis(250);
+
 pub(super) struct Step {
     name: Arc<str>,
     pub(super) machine: Machine,
@@ -60,6 +63,10 @@ pub(super) struct Chain {
     unanswered: Vec<Arc<Input>>,
     /// The steps whose functions are called.
     pub(super) calling: Vec<usize>,
+    /// Whether rows may be with any of them, or wait for one.
+    pub(super) with_functions: bool,
+    /// When what is due by time was last done at the steps: monotonic.
+    ticked: Duration,
     /// Rung by calls that end.
     bell: Arc<Bell>,
     failed: Option<Arc<FailedRecords>>,
@@ -101,6 +108,8 @@ impl Chain {
             answers: Answers::of(plan, source)?,
             unanswered: Vec::new(),
             calling: Vec::new(),
+            with_functions: false,
+            ticked: control.clock.monotonic(),
             bell: Arc::default(),
             failed: source.failed.clone(),
             control,
@@ -209,7 +218,7 @@ impl Chain {
     /// Whether rows are with functions.
     pub(super) fn under_way(&self) -> bool {
         let under_way = |step| matches!(&self.steps[step].machine, Machine::Call(call) if call.calls.under_way());
-        self.calling.iter().any(under_way)
+        self.with_functions && self.calling.iter().any(under_way)
     }
 
     /// Waits until a call has ended, or for `longest`.
@@ -226,7 +235,11 @@ impl Chain {
 
     /// The newest barrier that every sink has answered, the dead letters' included.
     pub(super) fn poll(&mut self) -> Result<Epoch, Error> {
-        self.steps.values().for_each(|step| step.machine.tick());
+        let now = self.control.clock.monotonic();
+        if now.saturating_sub(self.ticked) >= TICK {
+            self.steps.values().for_each(|step| step.machine.tick());
+            self.ticked = now;
+        }
         self.due()?;
         self.answer();
         let mut durable = self.sent;
@@ -313,6 +326,7 @@ impl Chain {
         node.meter.rows_in(batch.records.num_rows());
         if let Machine::Call(call) = &mut node.machine {
             let parts = call.calls.take(batch);
+            self.with_functions = true;
             return self.begin(step, parts);
         }
         let done = node.machine.run(branch, batch, &*self.control.clock)?;

@@ -67,12 +67,18 @@ impl Chain {
 
     /// Does what is due by time, and passes on what calls gave meanwhile.
     pub(super) fn due(&mut self) -> Result<(), Error> {
+        if !self.with_functions {
+            return Ok(());
+        }
         for at in 0..self.calling.len() {
             let step = self.calling[at];
             let Some(call) = self.call(step) else { continue };
             let parts = call.calls.due();
             if parts.is_empty() { self.release(step)? } else { self.begin(step, parts)? }
         }
+        let steps = &self.steps;
+        let has_rows = |step| matches!(&steps[step].machine, Machine::Call(call) if !call.calls.is_empty());
+        self.with_functions = self.calling.iter().any(has_rows);
         Ok(())
     }
 

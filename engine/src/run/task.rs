@@ -73,7 +73,8 @@ impl Task {
         while !self.control.stopping() {
             let under_way = self.chain.under_way();
             self.calling = under_way.then(|| self.calling.take().unwrap_or_else(|| self.control.handling()));
-            let wait = self.wait.min(if self.barriers.is_settled() { LONGEST_WAIT } else { BUSY_WAIT });
+            // While nothing is due, nobody is served by looking often: records end the wait.
+            let wait = if self.barriers.is_settled() { LONGEST_WAIT } else { self.wait.min(BUSY_WAIT) };
             let wait = if under_way { Duration::ZERO } else { wait };
             match self.reader.poll(wait).map_err(|error| Error::of_node(&self.source, error))? {
                 Polled::Idle if under_way => self.chain.wait_for_call(CALL_WAIT),

@@ -10,6 +10,7 @@ mod support;
 
 mod functions;
 mod http;
+mod idle;
 mod invoke;
 mod kinds;
 mod letters;

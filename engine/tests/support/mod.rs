@@ -153,6 +153,10 @@ impl Background {
         self.0.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
     pub fn signal(&self, name: &str) {
         let id = self.0.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());

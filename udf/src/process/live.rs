@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, yield_now};
 use uuid::Uuid;
 
+use super::alarm::Alarm;
 use super::api::{Api, Event, Signal};
 use super::cgroup::Cgroup;
 use super::child::{self, Child};
@@ -35,6 +36,7 @@ pub(super) struct Live {
     stdout: Lines,
     stderr: Lines,
     api: Arc<Api>,
+    alarm: Alarm,
     server: JoinHandle<()>,
     /// None if the kernel holds it to its limits.
     watched: Option<Arc<Watched>>,
@@ -95,7 +97,8 @@ impl Live {
         let arn = arn(environment::region(settings), &settings.name);
         let server = Arc::new(Server { api: Arc::clone(&api), arn, longest });
         let server = tokio::spawn(server.run(listener));
-        Ok(Self { child, exit, stdout, stderr, api, server, watched, peak: 0, peak_read: None, longest, memory })
+        let (alarm, peak, peak_read) = (Alarm::default(), 0, None);
+        Ok(Self { child, exit, stdout, stderr, api, alarm, server, watched, peak, peak_read, longest, memory })
     }
 
     pub(super) fn process_id(&self) -> i32 {
@@ -135,15 +138,13 @@ impl Live {
 
     async fn wait(&mut self, deadline: Instant) -> Ended {
         let _watched = self.watched.as_ref().map(Watched::running);
-        let overdue = tokio::time::sleep_until(deadline.into());
-        tokio::pin!(overdue);
         let ended = loop {
             // The pipes come last, so that a flood of output cannot hold up the rest.
             tokio::select! {
                 biased;
                 signal = self.api.signal() => break of(signal),
                 _ = self.exit.readable() => break self.last_signal().await,
-                () = &mut overdue => break Ended::TimedOut,
+                () = self.alarm.at(deadline) => break Ended::TimedOut,
                 () = self.stdout.pump() => self.stderr.drain(),
                 () = self.stderr.pump() => {}
             }

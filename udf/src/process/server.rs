@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -38,6 +38,12 @@ const PREFIX: &str = "/2018-06-01/runtime/";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 const ERROR_BODY: &str = "lambda-runtime-function-error-body";
 const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
+const DEADLINE: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+const ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
+const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 
 /// What the server of one child needs besides the state.
 pub(super) struct Server {
@@ -128,11 +134,11 @@ impl Server {
         let trace = trace_id(&event);
         let Event { id, deadline_ms, body } = event;
         Response::builder()
-            .header(CONTENT_TYPE, "application/json")
-            .header("Lambda-Runtime-Aws-Request-Id", id.to_string())
-            .header("Lambda-Runtime-Deadline-Ms", deadline_ms)
-            .header("Lambda-Runtime-Invoked-Function-Arn", &self.arn)
-            .header("Lambda-Runtime-Trace-Id", trace)
+            .header(CONTENT_TYPE, JSON)
+            .header(REQUEST_ID, id.to_string())
+            .header(DEADLINE, deadline_ms)
+            .header(ARN, &self.arn)
+            .header(TRACE_ID, trace)
             .body(Full::new(body))
             // A function's name that cannot stand in a header; the child gets no event, and the call fails.
             .unwrap_or_else(|_| failed(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "no header for this name"))
@@ -264,15 +270,15 @@ fn trace_id(event: &Event) -> String {
     format!("Root=1-{:08x}-{high:016x}{:08x};Parent={low:016x};Sampled=1", now & 0xffff_ffff, low >> 32)
 }
 
-fn json(status: StatusCode, body: String) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    reply.headers_mut().insert(CONTENT_TYPE, JSON);
     reply
 }
 
 fn accepted() -> Reply {
-    json(StatusCode::ACCEPTED, r#"{"status":"OK"}"#.to_owned())
+    json(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
 }
 
 fn failed(status: StatusCode, error_type: &str, message: &str) -> Reply {
