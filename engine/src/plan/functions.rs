@@ -115,6 +115,12 @@ impl Functions {
         self.scalars().any(|(known, _, _)| known == name)
     }
 
+    /// Whether the function was loaded and is none of SQL.
+    pub(super) fn has_no_signature(&self, name: &str) -> bool {
+        let of_name = self.loaded.iter().find(|(known, _)| known == name);
+        of_name.and_then(|(_, loaded)| loaded.as_ref()).is_some_and(|loaded| loaded.scalar.is_none())
+    }
+
     /// The functions that SQL may call.
     pub(super) fn scalars(&self) -> impl Iterator<Item = (&str, &Loaded, &ScalarFunction)> {
         self.loaded.iter().filter_map(|(name, loaded)| {

@@ -56,7 +56,11 @@ fn transform(builder: &Builder<'_>, draft: &Draft, cx: &mut Reading<'_>) -> Opti
             }) {
                 return None;
             }
-            let query = builder.planner.plan(sql, &builder.tables).map_err(|error| report_sql(sql, &error, cx)).ok()?;
+            let query = builder
+                .planner
+                .plan(sql, &builder.tables)
+                .map_err(|error| report_sql(builder, sql, &error, cx))
+                .ok()?;
             calls = builder.functions.sql_calls(&query.functions);
             let inputs = query.branches.iter().map(|branch| Arc::from(branch.table.as_str())).collect();
             (Work::Sql(query.branches), query.schema, inputs)
@@ -124,15 +128,23 @@ fn inherited_time(builder: &Builder<'_>, inputs: &[Arc<str>], schema: &SchemaRef
     (same && matches!(field.data_type(), arrow_schema::DataType::Timestamp(..))).then(|| (*first).clone())
 }
 
-fn report_sql(sql: &Spanned<String>, error: &SqlError, cx: &mut Reading<'_>) {
+fn report_sql(builder: &Builder<'_>, sql: &Spanned<String>, error: &SqlError, cx: &mut Reading<'_>) {
+    let unknown = error.message.strip_prefix("there is no function `").and_then(|rest| rest.strip_suffix('`'));
+    let of_the_file =
+        unknown.and_then(|name| builder.file.functions.names().find(|own| own.eq_ignore_ascii_case(name)));
+    // What is wrong with the function itself was reported.
+    if of_the_file.is_some_and(|name| !builder.functions.has_no_signature(name)) {
+        return;
+    }
     let span = match (usize::try_from(error.line), usize::try_from(error.column)) {
         (Ok(line), Ok(column)) if line > 0 => sql.place_in_text(line, column),
         _ => sql.span,
     };
     let diagnostic = Diagnostic::error(span, error.message.clone()).at(&sql.path);
-    cx.push(match &error.help {
-        Some(help) => diagnostic.help(help.clone()),
-        None => diagnostic,
+    cx.push(match (of_the_file, &error.help) {
+        (Some(name), _) => diagnostic.help(format!("give the function `{name}` a `signature`, and SQL can call it")),
+        (None, Some(help)) => diagnostic.help(help.clone()),
+        (None, None) => diagnostic,
     });
 }
 
@@ -145,7 +157,7 @@ fn alert(builder: &Builder<'_>, name: &str, node: &Node, cx: &mut Reading<'_>) -
     builder.check_on_error(settings.on_error, node, cx);
     let schema = input(builder, &settings.from, cx)?;
     let when = builder.planner.condition(&settings.when, &settings.from, &schema);
-    let when = when.map_err(|error| report_sql(&settings.when, &error, cx)).ok();
+    let when = when.map_err(|error| report_sql(builder, &settings.when, &error, cx)).ok();
     let key: Vec<String> = settings.key.iter().flatten().map(|column| column.value.clone()).collect();
     let mut good = true;
     for column in settings.key.iter().flatten() {

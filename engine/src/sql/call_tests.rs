@@ -195,6 +195,11 @@ fn what_is_the_same_is_called_once() {
         0: {"n":7}
     "#]],
     );
+    // Also where a part of its arguments stands elsewhere as well.
+    check(
+        "SELECT about(upper(text))['text'] AS t FROM clicks WHERE about(upper(text))['length'] = 1 AND upper(text) <> 'X' AND upper(text) <> 'Y'",
+        expect![[""]],
+    );
     // With arguments that differ each time it is not the same.
     let sql = "SELECT about(CAST(uuid() AS VARCHAR))['length'] AS a, about(CAST(uuid() AS VARCHAR))['length'] AS b FROM clicks WHERE id = 1";
     let query = planner().plan(sql, &tables()).unwrap();

@@ -83,6 +83,9 @@ const MAX_OPERATORS: usize = 1000;
 pub struct Planner {
     state: Arc<SessionState>,
     optimizer: Arc<Optimizer>,
+    /// For texts that call functions of the file. Without common subexpressions: those would be taken out of a call's
+    /// arguments in WHERE and not in SELECT, and what is one call would no longer be seen to be one.
+    calling: Arc<Optimizer>,
     functions: UserFunctions,
 }
 
@@ -101,19 +104,18 @@ impl Planner {
         }
         // Hand-picked: the default rules are for queries that end. They copy functions into pushed-down filters and
         // plan joins and limits that no stateless transform has.
-        let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
-            Arc::new(SimplifyExpressions::new()),
-            Arc::new(CommonSubexprEliminate::new()),
-            Arc::new(OptimizeProjections::new()),
-        ];
+        let simplify: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(SimplifyExpressions::new());
+        let projections: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(OptimizeProjections::new());
+        let calling = Arc::new(Optimizer::with_rules(vec![Arc::clone(&simplify), Arc::clone(&projections)]));
+        let rules = vec![simplify, Arc::new(CommonSubexprEliminate::new()), projections];
         let optimizer = Arc::new(Optimizer::with_rules(rules));
-        Ok(Self { state: Arc::new(state), optimizer, functions: UserFunctions::default() })
+        Ok(Self { state: Arc::new(state), optimizer, calling, functions: UserFunctions::default() })
     }
 
     /// The same for texts that may call these functions too.
     pub fn with_functions(&self, functions: Vec<UserFunction>) -> Self {
-        let (state, optimizer) = (Arc::clone(&self.state), Arc::clone(&self.optimizer));
-        Self { state, optimizer, functions: UserFunctions::new(functions) }
+        let (optimizer, calling) = (Arc::clone(&self.optimizer), Arc::clone(&self.calling));
+        Self { state: Arc::clone(&self.state), optimizer, calling, functions: UserFunctions::new(functions) }
     }
 
     /// Why a function that SQL may call cannot have this name.
@@ -125,15 +127,21 @@ impl Planner {
     pub fn plan(&self, sql: &str, tables: &BTreeMap<String, SchemaRef>) -> Result<Query, SqlError> {
         let statement = parse(sql)?;
         let calls = refuse::check(&statement, &self.state, &self.functions, tables)?;
-        self.lowered(statement, tables).map_err(|error| error.of_the_only(&calls))
+        let optimizer = if calls.is_empty() { &self.optimizer } else { &self.calling };
+        self.lowered(statement, tables, optimizer).map_err(|error| error.of_the_only(&calls))
     }
 
-    fn lowered(&self, statement: Statement, tables: &BTreeMap<String, SchemaRef>) -> Result<Query, SqlError> {
+    fn lowered(
+        &self,
+        statement: Statement,
+        tables: &BTreeMap<String, SchemaRef>,
+        optimizer: &Optimizer,
+    ) -> Result<Query, SqlError> {
         let catalog = catalog::Catalog::new(&self.state, &self.functions, tables);
         let planned = SqlToRel::new_with_options(&catalog, catalog::parser_options())
             .sql_statement_to_plan(statement)
             .map_err(|error| SqlError::planning(&error))?;
-        let plan = self.optimize(planned)?;
+        let plan = self.optimize(planned, optimizer)?;
         let (branches, functions) = lower::branches(&plan, &self.state)?;
         let schema = lower::output_schema(plan.schema())?;
         let branches = branches.into_iter().map(|branch| branch.finish(Arc::clone(&schema))).collect();
@@ -165,7 +173,7 @@ impl Planner {
         Ok(references.iter().map(|reference| reference.table().to_owned()).collect())
     }
 
-    fn optimize(&self, plan: LogicalPlan) -> Result<LogicalPlan, SqlError> {
+    fn optimize(&self, plan: LogicalPlan, optimizer: &Optimizer) -> Result<LogicalPlan, SqlError> {
         let options = self.state.config_options();
         let analyzed = self
             .state
@@ -174,7 +182,7 @@ impl Planner {
             .map_err(|error| SqlError::planning(&error))?;
         let context =
             OptimizerContext::new_with_config_options(Arc::clone(options)).without_query_execution_start_time();
-        self.optimizer.optimize(analyzed, &context, |_, _| {}).map_err(|error| SqlError::planning(&error))
+        optimizer.optimize(analyzed, &context, |_, _| {}).map_err(|error| SqlError::planning(&error))
     }
 }
 

@@ -5,13 +5,13 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Fields, SchemaRef};
 use datafusion::{
     execution::session_state::SessionState,
     sql::sqlparser::{
         ast::{
-            Distinct, Expr, Function, FunctionArguments, GroupByExpr, Query, Select, SetExpr, SetOperator,
-            SetQuantifier, Spanned, Statement, TableFactor, Visit, Visitor,
+            Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query,
+            Select, SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor, Visit, Visitor,
         },
         tokenizer::{Location, Span},
     },
@@ -270,7 +270,28 @@ impl Refuser<'_> {
             let error = SqlError::at(wrong_count(name, arguments, list.args.len()), start(span));
             return ControlFlow::Break(error);
         }
+        for argument in &list.args {
+            match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(_)) => {}
+                FunctionArg::Named { name: given, arg: FunctionArgExpr::Expr(_), .. } => {
+                    known_argument(name, arguments, given)?;
+                }
+                other => return unsupported(&format!("`{other}` in a call of `{name}`"), span),
+            }
+        }
         self.calls.push((name.to_owned(), start(span)));
         ControlFlow::Continue(())
     }
+}
+
+fn known_argument(function: &str, arguments: &Fields, given: &Ident) -> Found {
+    let known = arguments.iter().map(|argument| argument.name().as_str());
+    if known.clone().any(|known| known.eq_ignore_ascii_case(&given.value)) {
+        return ControlFlow::Continue(());
+    }
+    let error = SqlError::at(format!("`{function}` has no argument `{}`", given.value), start(given.span));
+    ControlFlow::Break(match riverhook_config::nearest(&given.value, known) {
+        Some(near) => error.help(format!("did you mean `{near}`?")),
+        None => error,
+    })
 }
