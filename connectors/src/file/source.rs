@@ -110,7 +110,9 @@ impl Source for FileSource {
         if self.framing() != Framing::Container {
             return Ok(None);
         }
-        let first = self.names.find()?.into_iter().next().ok_or_else(|| self.no_match())?;
+        let Some(first) = self.names.find()?.into_iter().next() else {
+            return if self.may_be_none { Ok(None) } else { Err(self.no_match()) };
+        };
         let file = File::open(&first.path).map_err(|error| cannot_open(&first.partition, error))?;
         let schema = rows::schema(file).map_err(|error| {
             Error::config(format!("{} is not a Parquet file that can be read", first.partition)).caused_by(error)

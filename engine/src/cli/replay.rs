@@ -50,17 +50,19 @@ pub(super) struct ReplayArguments {
 }
 
 const EXAMPLES: &str = "\
-Each letter goes into the node that failed, as its input was then, and from there the way of all rows: through the
-pipeline as its file is now, into its sinks. What fails again becomes a new letter. A letter runs once: which ones have
-run is noted beside the checkpoints, when what came of them is durable. The pipeline may run meanwhile.
+Each letter goes into the node that failed, as its input was then, and from there the way of all
+rows: through the pipeline as its file is now, into its sinks. What fails again becomes a new
+letter. A letter runs once: which ones have run is noted beside the checkpoints, when what came of
+them is durable. The pipeline may run meanwhile.
 
-Letters are read from files of JSON lines, CSV or Parquet, or from the Kafka topic of `dead_letters` up to its present
-end. Records whose payload was cut are read from their source again where a source failed to decode them.
+Letters are read from files of JSON lines, CSV or Parquet, or from the Kafka topic of
+`dead_letters` up to its present end. Records that could not be decoded and whose payload was cut
+are read from their source again.
 
 Examples:
   riverhook replay pipeline.yaml --dry-run                 what there is, by node and error
-  riverhook replay pipeline.yaml                           run it, after what was wrong is mended
-  riverhook replay pipeline.yaml --node enrich --since 2h  what failed at one node in the last two hours
+  riverhook replay pipeline.yaml                           run it, after the cause is mended
+  riverhook replay pipeline.yaml --node enrich --since 2h  what failed at one node lately
   riverhook replay pipeline.yaml picked.jsonl              letters that were picked by hand";
 
 /// A time as microseconds since 1970-01-01 UTC.

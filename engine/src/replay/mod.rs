@@ -1,6 +1,6 @@
 //! Dead letters run again, each from the node where it failed, as a run of its own.
 //!
-//! The letters are gone over twice. A first look ([`survey`]) counts them and finds which nodes they go in at. Then the
+//! The letters are gone over twice. A first look ([`Replay::survey`]) counts them and finds which nodes they go in at. Then the
 //! plan's sources give way to one source of letters for each of these places ([`Replay::plan`]); steps and sinks stay,
 //! and all runs as it always does: barriers, retries, dead letters. Between the two looks letters may come, from a
 //! pipeline that runs or from this very run: those are left for the next replay.

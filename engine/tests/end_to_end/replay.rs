@@ -363,6 +363,9 @@ fn what_cannot_run_is_said_and_the_rest_runs() {
     folder.write("in.jsonl", "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n");
     // Before there are any.
     folder.run(&["replay", "pipeline.yaml"]).expect(0).says("replayed 0 letters");
+    folder.write("pipeline.yaml", TWO.replace("path: dead/", "path: dead/, format: parquet"));
+    folder.run(&["replay", "pipeline.yaml"]).expect(0).says("replayed 0 letters");
+    folder.write("pipeline.yaml", TWO);
     folder.run(&["run", "pipeline.yaml"]).expect(0);
     folder.run(&["replay", "pipeline.yaml", "nowhere/"]).expect(2).says("nowhere");
     folder.run(&["replay", "pipeline.yaml", "--since", "yesterday"]).expect(2).says("2026-01-31");
