@@ -57,7 +57,7 @@ struct State {
     event: Option<Event>,
     /// The event that the child has, to be given once more if it was lost on the way.
     given: Option<Event>,
-    /// The connection on which it was given ended badly: the child may not have got it.
+    /// The connection on which it was given has ended: the child may not have got it.
     lost: bool,
     signal: Option<Signal>,
     /// An answer is on its way, and is longer than allowed.
@@ -131,7 +131,7 @@ impl Api {
         Ok(Poll { api: Arc::clone(self), event })
     }
 
-    /// The connection on which the child was given this event ended badly. If it asks for an event now, without having
+    /// The connection on which the child was given this event has ended. If it asks for an event now, without having
     /// answered, it has not got this one.
     pub(super) fn lost(&self, id: Uuid) {
         let mut state = self.state.lock();

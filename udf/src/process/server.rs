@@ -99,9 +99,10 @@ impl Server {
             .await;
         if let Err(error) = served {
             tracing::debug!(function = %self.arn, %error, "a connection to the Runtime API ended badly");
-            if let Some(id) = *given.lock() {
-                self.api.lost(id);
-            }
+        }
+        // What was written to a connection that ends may not have been read.
+        if let Some(id) = *given.lock() {
+            self.api.lost(id);
         }
     }
 

@@ -109,16 +109,20 @@ impl Watched {
             *members = Members { processes: self.group.members(), machine };
         }
         let processes = members.processes.len();
-        let verdict = match processes > self.max_processes {
-            // First: to count the memory of many processes takes time, in which they become more.
-            true => Some(Verdict::Processes(processes)),
-            false => self.too_much_memory(&members.processes, thorough).map(Verdict::Memory),
+        let growing = processes > before + GROWTH;
+        let verdict = if processes > self.max_processes {
+            Some(Verdict::Processes(processes))
+        } else if growing {
+            // Not now: to count the memory of processes that fork is to wait for each, and meanwhile they become more.
+            None
+        } else {
+            self.too_much_memory(&members.processes, thorough).map(Verdict::Memory)
         };
         if verdict.is_some() {
             *self.verdict.lock() = verdict;
             self.group.kill(&Snapshot::default());
         }
-        processes > before + GROWTH
+        growing
     }
 
     /// How much memory they hold, if that is more than they may.

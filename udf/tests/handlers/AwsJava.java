@@ -52,7 +52,7 @@ public class AwsJava {
         return found;
     }
 
-    private static final Pattern NUMBER = Pattern.compile("\"n\":(\\d+)");
+    private static final Pattern NUMBER = Pattern.compile("\"n\":\\s*(\\d+)");
 
     @SuppressWarnings("unchecked")
     private static Object records(Map<String, Object> event) throws Exception {
