@@ -178,6 +178,10 @@ fn http_backend() {
     assert_eq!(quote(r#"{"country":"DE","kilograms":31}"#).0, 422);
     assert_eq!(quote("no parcel").0, 400);
     assert_eq!(quote("").0, 400);
+    // As in the README: curl calls what it sends a form, so the handler gets it in base64.
+    let url = format!("http://127.0.0.1:{port}/quote");
+    let curl = Command::new("curl").args(["-s", "-d", r#"{"country":"AT","kilograms":2}"#, &url]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&curl.stdout), r#"{"country": "AT", "euros": 9}"#);
     let (status, answer) = get(port, "/elsewhere?x=1").unwrap();
     assert_eq!((status, &body(&answer)), (404, &json!({"error": "there is no GET /elsewhere"})));
     assert!(answer.to_lowercase().contains("content-type: application/json"), "{answer}");
