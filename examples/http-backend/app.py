@@ -1,5 +1,6 @@
 """Prices of parcels, as an AWS Lambda handler behind a function URL."""
 
+import base64
 import json
 import math
 import time
@@ -13,7 +14,7 @@ def handler(event, context):
     if method == "GET" and path == "/rates":
         return answer(200, {country: {"first": first, "more": more} for country, (first, more) in RATES.items()})
     if method == "POST" and path == "/quote":
-        return quote(event.get("body"))
+        return quote(text(event))
     # What a client sees of code that fails, and of code that takes too long.
     if path == "/broken":
         raise RuntimeError("this route is broken")
@@ -22,9 +23,15 @@ def handler(event, context):
     return answer(404, {"error": f"there is no {method} {path}"})
 
 
+def text(event):
+    """The body. What its sender does not call text or JSON is in base64, as behind every function URL."""
+    body = event.get("body") or ""
+    return base64.b64decode(body).decode() if event["isBase64Encoded"] else body
+
+
 def quote(body):
     try:
-        parcel = json.loads(body or "")
+        parcel = json.loads(body)
         country, kilograms = parcel["country"], float(parcel["kilograms"])
     except (ValueError, TypeError, KeyError):
         return answer(400, {"error": 'send a parcel, such as {"country": "DE", "kilograms": 2.5}'})
