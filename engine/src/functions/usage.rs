@@ -149,8 +149,10 @@ impl Account {
         let mut used = std::mem::take(&mut *self.since.lock());
         used.throttles += self.waited.swap(0, Ordering::Relaxed);
         // Most functions rest most of the time.
-        let line = || Line { function: self.function.to_string(), version: self.version.clone(), used };
-        (used != Used::default()).then(line)
+        if used == Used::default() {
+            return None;
+        }
+        Some(Line { function: self.function.to_string(), version: self.version.clone(), used })
     }
 
     /// Writing failed: it is written with what comes next.
