@@ -32,6 +32,8 @@ use crate::{
 const CALL: Duration = Duration::from_millis(50);
 const CONCURRENCY: usize = 100;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What an event may wait besides a start, as a part of it: it is on its way to the engine, and a thread is started.
+const ON_THE_WAY: f64 = 0.1;
 /// How often copies are counted.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -56,14 +58,16 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<Row>> {
         copies.push(burst.copies.iter().copied().max().unwrap_or(0) as f64);
         after.push(burst.gone_after);
     }
-    let greatest_start = Spread::of(starts);
+    // Each run by itself: what made its starts slow made its events wait.
+    let ratios = waits.iter().zip(&starts).map(|(wait, start)| wait / start).collect();
     let needed = 1000.0 * CALL.as_secs_f64();
     Ok(vec![
-        Row::new("1 → 1,000 → 1 events a second, calls of 50 ms: longest wait", Spread::of(waits), "ms")
-            .target(Target::AtMost(greatest_start.median))
+        Row::new("1 → 1,000 → 1 events a second, 50 ms each: longest wait in longest starts", Spread::of(ratios), "")
+            .target(Target::AtMost(1.0 + ON_THE_WAY))
             .beside(format!(
-                "longest start {}, one alone {}; median wait {}",
-                greatest_start.show("ms"),
+                "wait {}, start {}, one start alone {}; median wait {}",
+                Spread::of(waits).show("ms"),
+                Spread::of(starts).show(""),
                 number(alone),
                 number(Spread::of(medians).median)
             )),

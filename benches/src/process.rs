@@ -47,9 +47,15 @@ impl Cores {
     }
 
     /// Lets this program, and what it starts from now on, run on all cores until the result is dropped.
-    pub(crate) fn everywhere(self) -> Result<Everywhere> {
+    pub(crate) fn everywhere(self) -> Result<Moved> {
         move_to(&self.all())?;
-        Ok(Everywhere(self))
+        Ok(Moved(self))
+    }
+
+    /// Moves this program, and what it starts from now on, to the measured core until the result is dropped.
+    pub(crate) fn to_measured(self) -> Result<Moved> {
+        move_to(&self.measured())?;
+        Ok(Moved(self))
     }
 
     fn all(self) -> String {
@@ -67,10 +73,10 @@ impl Cores {
     }
 }
 
-/// While this program runs on all cores.
-pub(crate) struct Everywhere(Cores);
+/// While this program runs on other cores than those that are not measured.
+pub(crate) struct Moved(Cores);
 
-impl Drop for Everywhere {
+impl Drop for Moved {
     fn drop(&mut self) {
         if let Err(error) = self.0.step_aside() {
             eprintln!("  {error:#}: what comes now is measured beside this program");

@@ -13,12 +13,15 @@ pub(super) struct Client {
     pub(super) settings: ProcessSettings,
 }
 
+/// The name of the handler without a client.
+pub(super) const BARE: &str = "bare handler";
+
 /// A client that is not there: what to install.
 pub(super) type Missing = String;
 
 /// The handler of the benchmarks, without a client.
 pub(super) fn bare(bench: &Bench, folder: &Path) -> Client {
-    Client::new("bare handler", vec![bench.handler.display().to_string(), "echo".to_owned()], folder)
+    Client::new(BARE, vec![bench.handler.display().to_string(), "echo".to_owned()], folder)
 }
 
 /// `lambda_runtime`, with the handler of the tests.

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -29,8 +29,9 @@ pub struct FunctionMeter {
     records: Counter,
     throttles: Counter,
     cold_starts: Counter,
-    seconds: Histogram,
-    cold_start_seconds: Histogram,
+    /// Made by the first call: the exporter goes through all there are every few seconds.
+    seconds: OnceLock<Histogram>,
+    cold_start_seconds: OnceLock<Histogram>,
     billed_1ms: Counter,
     billed_100ms: Counter,
     megabyte_milliseconds: Counter,
@@ -68,8 +69,8 @@ impl FunctionMeter {
             records: counter!("riverhook_function_records_total", &labels),
             throttles: counter!("riverhook_function_throttles_total", &labels),
             cold_starts: counter!("riverhook_function_cold_starts_total", &labels),
-            seconds: histogram!("riverhook_function_seconds", &labels),
-            cold_start_seconds: histogram!("riverhook_function_cold_start_seconds", &labels),
+            seconds: OnceLock::new(),
+            cold_start_seconds: OnceLock::new(),
             billed_1ms: billed("1ms"),
             billed_100ms: billed("100ms"),
             megabyte_milliseconds: counter!("riverhook_function_megabyte_milliseconds_total", &labels),
@@ -102,14 +103,16 @@ impl FunctionMeter {
         self.account.called(rows, reply);
         self.invocations.increment(1);
         self.records.increment(rows as u64);
-        self.seconds.record(usage.duration.as_secs_f64());
+        let seconds = || histogram!("riverhook_function_seconds", &self.labels);
+        self.seconds.get_or_init(seconds).record(usage.duration.as_secs_f64());
         let billed = Billed::of(usage.duration);
         self.billed_1ms.increment(billed.by_1ms);
         self.billed_100ms.increment(billed.by_100ms);
         self.megabyte_milliseconds.increment((self.memory as u64).div_ceil(1 << 20) * billed.by_1ms);
         if let Some(start) = usage.cold_start {
             self.cold_starts.increment(1);
-            self.cold_start_seconds.record(start.as_secs_f64());
+            let seconds = || histogram!("riverhook_function_cold_start_seconds", &self.labels);
+            self.cold_start_seconds.get_or_init(seconds).record(start.as_secs_f64());
         }
         let peak = usage.peak_memory as u64;
         if peak > self.peak.fetch_max(peak, Ordering::Relaxed) {

@@ -148,8 +148,11 @@ impl Account {
     fn take(&self) -> Option<Line> {
         let mut used = std::mem::take(&mut *self.since.lock());
         used.throttles += self.waited.swap(0, Ordering::Relaxed);
-        let (function, version) = (self.function.to_string(), self.version.clone());
-        (used != Used::default()).then_some(Line { function, version, used })
+        // Most functions rest most of the time.
+        if used == Used::default() {
+            return None;
+        }
+        Some(Line { function: self.function.to_string(), version: self.version.clone(), used })
     }
 
     /// Writing failed: it is written with what comes next.

@@ -29,7 +29,7 @@ functions:
         writeln!(nodes, "  t{number}: {{ from: events, call: f{number} }}").unwrap();
     }
     let all: Vec<String> = (0..functions).map(|number| format!("t{number}")).collect();
-    write!(text, "transforms:\n{nodes}sinks:\n  out: {{ from: [{}], type: file, path: out/ }}\n", all.join(", "))
+    writeln!(text, "transforms:\n{nodes}sinks:\n  out: {{ from: [{}], type: file, path: out/ }}", all.join(", "))
         .unwrap();
     let folder = Folder::with_pipeline(&text);
     let running = folder.start(&["run", "pipeline.yaml"]);
@@ -46,7 +46,8 @@ fn resident(process: u32) -> usize {
 /// Of all its threads, in seconds.
 fn processor_time(process: u32) -> f64 {
     let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    let stats = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap());
+    // One that has ended meanwhile has none.
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("schedstat")).ok());
     stats.map(|stat| stat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9).sum()
 }
 
