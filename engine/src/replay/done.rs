@@ -71,7 +71,7 @@ impl Done {
         let is_new = !path.exists();
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
         // A line that a crash cut must not take the next one with it.
-        let cut = file.metadata()?.len() % LINE != 0;
+        let cut = !file.metadata()?.len().is_multiple_of(LINE);
         file.write_all(if cut { format!("\n{text}") } else { text }.as_bytes())?;
         file.sync_data()?;
         if is_new { File::open(&self.folder)?.sync_all() } else { Ok(()) }

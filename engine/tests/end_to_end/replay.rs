@@ -149,14 +149,14 @@ dead_letters: {{ type: file, path: dead/, format: parquet }}
     folder.write("in.jsonl", numbers(NUMBERS));
     let as_json = folder.read("pipeline.yaml").replace("format: parquet", "format: json");
     let as_parquet = folder.read("pipeline.yaml");
-    folder.write("pipeline.yaml", &as_json);
+    folder.write("pipeline.yaml", as_json);
     one_is_poison(&folder, "Runtime.ExitError");
     folder.write("guest.wasm", with_process(SAME_BATCH));
     replay_delivers_it_once(&folder);
     // Letters in Parquet run as well.
     std::fs::remove_dir_all(folder.file("dead")).unwrap();
     folder.write("guest.wasm", with_process(&process));
-    folder.write("pipeline.yaml", &as_parquet);
+    folder.write("pipeline.yaml", as_parquet);
     folder.run(&["run", "--from-scratch", "pipeline.yaml"]).expect(0);
     folder.write("guest.wasm", with_process(SAME_BATCH));
     let rows = folder.rows("out").len();
@@ -398,7 +398,7 @@ fn what_cannot_run_is_said_and_the_rest_runs() {
     let bare = mended()
         .replace("dead_letters: { type: file, path: dead/ }", "")
         .replace("on_error: dead_letter", "on_error: skip");
-    folder.write("pipeline.yaml", &bare);
+    folder.write("pipeline.yaml", bare);
     folder.run(&["replay", "pipeline.yaml"]).expect(2).says("no `dead_letters:`");
     folder.run(&["replay", "pipeline.yaml", "dead"]).expect(0).says("2 skipped");
 }
