@@ -416,10 +416,7 @@ fn wrong_calls_are_refused_by_name_and_place() {
         "SELECT plus(id, 1.5) AS n FROM clicks",
         expect!["1:8 `plus` takes int64 as `b`, and is given float64: CAST it"],
     );
-    refused(
-        "SELECT plus(id, c => 2) AS n FROM clicks",
-        expect!["1:17 `plus` has no argument `c` (did you mean `a`?)"],
-    );
+    refused("SELECT plus(id, c => 2) AS n FROM clicks", expect!["1:17 `plus` has no argument `c` (did you mean `a`?)"]);
     refused(
         "SELECT plus(DISTINCT id, 2) AS n FROM clicks",
         expect!["1:8 DISTINCT or ALL in a call of `plus` is not supported"],
