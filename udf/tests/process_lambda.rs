@@ -36,6 +36,10 @@ fn settings(command: &[&str]) -> ProcessSettings {
     settings
 }
 
+/// What the client for Rust makes of an error: its type's name, and its text.
+const RUST_ERROR: &str =
+    "&alloc::boxed::Box<dyn core::error::Error + core::marker::Send + core::marker::Sync>: bad row";
+
 /// What every client's handler does alike; see `aws_python.py`.
 fn check(settings: ProcessSettings, raises: (&str, &str)) {
     let (mut copy, lines) = logging(settings.clone());
@@ -130,7 +134,7 @@ fn aws_lambda_ric_runs_a_handler_in_node() {
 fn lambda_runtime_runs_a_handler_in_rust() {
     let needs = "the handler in tests/handlers/rust";
     let Some(program) = client("RIVERHOOK_TEST_LAMBDA_RUST", "lambda_runtime", needs) else { return };
-    check(settings(&[&program]), ("Runtime.Unknown", "&str: bad row"));
+    check(settings(&[&program]), ("Runtime.Unknown", RUST_ERROR));
 }
 
 /// The variable holds a folder with the jars of `aws-lambda-java-runtime-interface-client` and what it needs.
@@ -150,7 +154,7 @@ fn the_runtime_interface_client_runs_a_handler_in_java() {
     let mut settings = settings(&["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", &path, main]);
     settings.command.push("AwsJava::handleRequest".to_owned());
     settings.handler = Some("AwsJava::handleRequest".to_owned());
-    check(settings, ("Runtime.Unknown", "java.lang.IllegalArgumentException: bad row"));
+    check(settings, ("Runtime.UserException", "java.lang.IllegalArgumentException: bad row"));
 }
 
 #[test]

@@ -24,8 +24,10 @@ Prints one `export NAME=value` a variable.
   RIVERHOOK_TEST_LAMBDA_JAVA    a folder with the jars of aws-lambda-java-runtime-interface-client
   RIVERHOOK_TEST_LAMBDA_RUST    the handler in udf/tests/handlers/rust, made with lambda_runtime";
 
-/// What `pip` installs: the client, and what it needs.
-const PYTHON: [&str; 3] = ["awslambdaric==4.2.2", "simplejson==4.3.0", "snapshot-restore-py==1.0.0"];
+/// What `pip` installs: the client, what it needs, and what the examples' handlers need.
+const PYTHON: [&str; 4] = ["awslambdaric==4.2.2", "simplejson==4.3.0", "snapshot-restore-py==1.0.0", "pillow==13.0.0"];
+/// Changes with what is installed.
+const PYTHON_ENTRY: &str = "lambda-python-4.2.2-2";
 const NODE: &str = "3.3.0";
 const JAVA: &str = "2.9.0";
 /// The handler's folder, with its own manifest and lock file.
@@ -56,7 +58,7 @@ impl Clients {
     /// Finds the clients in the cache, installing those that are not there. Must run in the workspace's root.
     pub(crate) fn prepare(cache: &Cache, interrupt: &Interrupt) -> Result<Self> {
         programs::require(&[programs::PYTHON, programs::NODE, programs::JAVAC, programs::CURL], interrupt)?;
-        let python = cache.entry(&format!("lambda-{}", PYTHON[0]), |dir| python(dir, interrupt))?;
+        let python = cache.entry(PYTHON_ENTRY, |dir| python(dir, interrupt))?;
         let node = cache.entry(&format!("lambda-node-{NODE}"), |dir| node(dir, interrupt))?;
         let java = cache.entry(&format!("lambda-java-{JAVA}"), |dir| java(dir, interrupt))?;
         Ok(Self {
@@ -93,7 +95,8 @@ fn python(dir: &Path, interrupt: &Interrupt) -> Result<()> {
         .context("Python cannot make an environment; on Debian and Ubuntu: apt-get install python3-venv")?;
     let mut pip = Command::new(dir.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]).args(PYTHON);
-    run(pip.stdout(io::stderr()), interrupt).context("pip could not install awslambdaric: is there a way to PyPI?")
+    run(pip.stdout(io::stderr()), interrupt)
+        .context("pip could not install awslambdaric and Pillow: is there a way to PyPI?")
 }
 
 fn node(dir: &Path, interrupt: &Interrupt) -> Result<()> {

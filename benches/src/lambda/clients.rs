@@ -32,7 +32,7 @@ pub(super) fn rust(folder: &Path) -> Result<Client, Missing> {
 
 /// `awslambdaric`, with the shortest handler.
 pub(super) fn python(folder: &Path) -> Result<Client, Missing> {
-    let python = installed("RIVERHOOK_TEST_LAMBDA_PYTHON", "lambda-awslambdaric==4.2.2/bin/python")?;
+    let python = installed("RIVERHOOK_TEST_LAMBDA_PYTHON", "lambda-python-4.2.2-2/bin/python")?;
     fs::write(folder.join("echo.py"), "def handler(event, context):\n    return event\n")
         .map_err(|error| error.to_string())?;
     let command = [python.as_str(), "-m", "awslambdaric", "echo.handler"].map(str::to_owned);

@@ -194,6 +194,8 @@ impl Calls {
                     found = Some(index);
                     break;
                 }
+                // Without order, what is ready need not wait for an epoch's end. With exactly-once delivery it will have to.
+                Item::Behind(_) if !self.dispatch.policy.ordered => continue,
                 Item::Behind(_) => break,
                 Item::Rows(group) => group,
             };

@@ -188,8 +188,8 @@ fn without_order_what_is_ready_leaves() {
 }
 
 #[test]
-fn a_barrier_stays_behind_the_rows_before_it_and_before_those_behind() {
-    for ordered in [true, false] {
+fn a_barrier_stays_behind_the_rows_before_it() {
+    for (ordered, before, after) in [(true, "", "0|1"), (false, "1", "0|")] {
         let mut bench = bench(4, ordered);
         let first = batch("a", 0..1);
         bench.begin(&first);
@@ -197,10 +197,10 @@ fn a_barrier_stays_behind_the_rows_before_it_and_before_those_behind() {
         bench.begin(&batch("b", 1..2));
         bench.gated.open(1);
         bench.bell.wait(Duration::from_secs(5));
-        assert_eq!(bench.released(), "");
+        assert_eq!(bench.released(), before);
         assert!(bench.calls.holds(&first.input) && bench.calls.under_way());
         bench.gated.open(0);
-        bench.until("0|1");
+        bench.until(after);
         assert!(!bench.calls.holds(&first.input));
     }
 }

@@ -79,7 +79,8 @@ dead_letters: {{ type: file, path: dead/ }}
 
     /// What becomes of one record of the hostile function: the status, and the error's code.
     fn harm(&self, record: &Value) -> (u16, Option<String>) {
-        let (status, answer) = ask(self.bad, "POST /", &record.to_string()).unwrap();
+        let answered = ask(self.bad, "POST /", &record.to_string());
+        let (status, answer) = answered.unwrap_or_else(|| panic!("no answer to {record}"));
         let body: Value =
             answer.split("\r\n\r\n").nth(1).and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
         (status, body["error"]["code"].as_str().map(str::to_owned))
