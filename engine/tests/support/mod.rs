@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::{
+    io::Read,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -88,8 +90,9 @@ impl Folder {
     pub fn start_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Background {
         let mut command = self.command(arguments);
         command.envs(variables.iter().copied());
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Background(Some(child))
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Background { child: Some(child), printed: [gather(stdout), gather(stderr)].map(Some) }
     }
 }
 
@@ -146,30 +149,44 @@ impl Ran {
 }
 
 /// A command that goes on; killed when dropped.
-pub struct Background(Option<Child>);
+pub struct Background {
+    child: Option<Child>,
+    /// What it prints to standard output and error, read all along: who writes into a full pipe waits.
+    printed: [Option<JoinHandle<Vec<u8>>>; 2],
+}
+
+fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = pipe.read_to_end(&mut text);
+        text
+    })
+}
 
 impl Background {
     pub fn is_running(&mut self) -> bool {
-        self.0.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     pub fn id(&self) -> u32 {
-        self.0.as_ref().unwrap().id()
+        self.child.as_ref().unwrap().id()
     }
 
     pub fn signal(&self, name: &str) {
-        let id = self.0.as_ref().unwrap().id().to_string();
+        let id = self.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
     pub fn wait(mut self, patience: Duration) -> Ran {
-        Ran::of(wait(self.0.take().unwrap(), patience))
+        let output = wait(self.child.take().unwrap(), patience);
+        let [stdout, stderr] = self.printed.each_mut().map(|printed| printed.take().unwrap().join().unwrap());
+        Ran::of(Output { stdout, stderr, ..output })
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
+        if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -188,7 +205,7 @@ pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
 
 /// Asks a server on this machine: the status and the whole answer, head and body. `None` while nobody answers.
 pub fn ask(port: u16, head: &str, body: &str) -> Option<(u16, String)> {
-    use std::io::{Read, Write};
+    use std::io::Write;
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let length = body.len();
