@@ -36,7 +36,7 @@ pub struct Used {
     pub invocations: u64,
     /// Calls that failed as a whole.
     pub errors: u64,
-    /// Of those, how many were of each type: the names that [`code_of`] gives.
+    /// Of those, how many were of each type, by the name as AWS Lambda spells it.
     #[serde(default)]
     pub errors_by_type: BTreeMap<String, u64>,
     /// Calls that waited for a copy.
