@@ -70,7 +70,8 @@ impl Cluster {
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let made = block_on(self.admin.create_topics([&topic], &AdminOptions::new())).unwrap();
+        let made =
+            block_on(self.admin.create_topics([&topic], &AdminOptions::new().request_timeout(Some(PATIENCE)))).unwrap();
         made[0].as_ref().unwrap();
         until("the topic is there", || {
             let metadata = self.admin.inner().fetch_metadata(Some(name), PATIENCE).unwrap();
@@ -79,7 +80,9 @@ impl Cluster {
     }
 
     pub(crate) fn delete(&self, name: &str) {
-        block_on(self.admin.delete_topics(&[name], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
+        block_on(self.admin.delete_topics(&[name], &AdminOptions::new().request_timeout(Some(PATIENCE)))).unwrap()[0]
+            .as_ref()
+            .unwrap();
         until("the topic is gone", || {
             let metadata = self.admin.inner().fetch_metadata(Some(name), PATIENCE).unwrap();
             metadata.topics()[0].error().is_some()
@@ -88,14 +91,17 @@ impl Cluster {
 
     pub(crate) fn add_partitions(&self, name: &str, count: usize) {
         let more = rdkafka::admin::NewPartitions::new(name, count);
-        block_on(self.admin.create_partitions([&more], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
+        block_on(self.admin.create_partitions([&more], &AdminOptions::new().request_timeout(Some(PATIENCE)))).unwrap()
+            [0]
+        .as_ref()
+        .unwrap();
     }
 
     /// Deletes a partition's records before an offset, as retention does.
     pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
-        block_on(self.admin.delete_records(&list, &AdminOptions::new())).unwrap();
+        block_on(self.admin.delete_records(&list, &AdminOptions::new().request_timeout(Some(PATIENCE)))).unwrap();
     }
 
     /// Writes `count` records `r0`, `r1`, … with their keys, round the partitions.

@@ -31,7 +31,8 @@ pub fn create_topic(brokers: &str, topic: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> = config(brokers).create().unwrap();
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let created = runtime.block_on(admin.create_topics([&new], &AdminOptions::new())).unwrap();
+    let created =
+        runtime.block_on(admin.create_topics([&new], &AdminOptions::new().request_timeout(Some(TIMEOUT)))).unwrap();
     created.into_iter().for_each(|topic| {
         topic.unwrap();
     });
